@@ -1,0 +1,1 @@
+//! Deterministic ar archives with a symbol index.

@@ -1,0 +1,1 @@
+//! Serial console text → how the guest ended.

@@ -1,0 +1,1 @@
+//! Facts about ELF objects: sections, symbols, sizes.

@@ -1,0 +1,1 @@
+//! Kernel configuration text: parse, merge, compare.

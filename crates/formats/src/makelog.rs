@@ -1,0 +1,1 @@
+//! A make log → its root cause.

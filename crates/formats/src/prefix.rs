@@ -1,0 +1,1 @@
+//! Symbol prefixing in place.

@@ -1,0 +1,1 @@
+//! Disassembly-free scan of code for system call instructions and red-zone use.

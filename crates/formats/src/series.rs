@@ -1,0 +1,1 @@
+//! quilt series files.

@@ -1,0 +1,1 @@
+//! System call sites: `syscall` → `lea; jmp`, in place.

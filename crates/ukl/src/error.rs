@@ -1,0 +1,150 @@
+//! One error type for everything a user may see: whose fault, what, hint, command, log.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The result of every fallible function of this crate.
+pub type Result<T> = anyhow::Result<T>;
+
+/// Whose fault a failure is; decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The command line or the manifest: exit code 2 (as clap's own errors).
+    Usage,
+    /// This machine: a missing tool, a full disk, no network: exit code 120.
+    Host,
+    /// The program to be linked: does not compile, undefined symbol: exit code 121.
+    App,
+    /// Kernel source, patches, configuration or kernel build: exit code 122.
+    Kernel,
+    /// QEMU or the guest did not come up: exit code 123.
+    Boot,
+}
+
+impl Class {
+    /// The documented exit code of this class.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Class::Usage => 2,
+            Class::Host => 120,
+            Class::App => 121,
+            Class::Kernel => 122,
+            Class::Boot => 123,
+        }
+    }
+
+    /// The word that error messages use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Class::Usage => "usage",
+            Class::Host => "host",
+            Class::App => "app",
+            Class::Kernel => "kernel",
+            Class::Boot => "boot",
+        }
+    }
+}
+
+/// Exit code of `ukl run` when the time limit ended the guest (as `timeout(1)`).
+pub const EXIT_TIMEOUT: u8 = 124;
+/// Exit code after Ctrl-C (128 + SIGINT, as shells report it).
+pub const EXIT_INTERRUPTED: u8 = 130;
+/// Exit code of `ukl run` when the guest kernel panicked.
+pub const EXIT_PANIC: u8 = 255;
+/// Exit code of an error that carries no class: a defect of ukl itself.
+pub const EXIT_INTERNAL: u8 = 125;
+
+/// A failure with everything its message needs. Built with [`fail`].
+#[derive(Debug)]
+pub struct Failure {
+    /// Whose fault it is.
+    pub class: Class,
+    /// What failed: a lower-case fragment without a full stop.
+    pub message: String,
+    /// What the user can do about it.
+    pub hint: Option<String>,
+    /// The command that failed, as a person would type it.
+    pub command: Option<String>,
+    /// The file with the whole story.
+    pub log: Option<PathBuf>,
+}
+
+/// Starts a [`Failure`] of `class`: `return Err(fail(Class::App, "…").hint("…").into())`.
+pub fn fail(class: Class, message: impl Into<String>) -> Failure {
+    Failure { class, message: message.into(), hint: None, command: None, log: None }
+}
+
+impl Failure {
+    /// Adds the way out.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the command that failed.
+    pub fn command(mut self, command: impl Into<String>) -> Self {
+        self.command = Some(command.into());
+        self
+    }
+
+    /// Adds the log file's path.
+    pub fn log(mut self, log: impl Into<PathBuf>) -> Self {
+        self.log = Some(log.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The whole message for the user and the exit code.
+///
+/// Contexts added with `anyhow::Context` stand before the failure's own message.
+pub fn render(error: &anyhow::Error) -> (String, u8) {
+    let chain: Vec<String> = error.chain().map(|e| e.to_string()).collect();
+    let mut text = format!("error: {}", chain.join(": "));
+    let Some(failure) = error.chain().find_map(|e| e.downcast_ref::<Failure>()) else {
+        let code = if is_disk_full(error) { Class::Host.exit_code() } else { EXIT_INTERNAL };
+        return (text, code);
+    };
+    text.push_str(&format!("\n  blame   {}", failure.class.word()));
+    if let Some(command) = &failure.command {
+        text.push_str(&format!("\n  command {command}"));
+    }
+    if let Some(log) = &failure.log {
+        text.push_str(&format!("\n  log     {}", log.display()));
+    }
+    if let Some(hint) = &failure.hint {
+        text.push_str(&format!("\n  hint    {hint}"));
+    }
+    (text, failure.class.exit_code())
+}
+
+fn is_disk_full(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<std::io::Error>())
+        .any(|e| e.raw_os_error() == Some(libc::ENOSPC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_prints_blame_command_log_and_hint_in_that_order() {
+        let error: anyhow::Error =
+            fail(Class::App, "no such file").hint("check").command("$ cc").log("/l").into();
+        let (text, code) = render(&error.context("compiling"));
+        assert_eq!(
+            text,
+            "error: compiling: no such file\n  blame   app\n  command $ cc\n  log     /l\n  hint    check"
+        );
+        assert_eq!(code, 121);
+    }
+}

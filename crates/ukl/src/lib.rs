@@ -1,0 +1,27 @@
+//! `ukl` turns an unmodified C program into a Linux image that runs it inside the kernel.
+//!
+//! Modules are declared in pipeline order; a stage may import only what stands above it.
+
+// Below all stages.
+pub mod error;
+pub mod run;
+pub mod workdir;
+
+// The stages, in the order in which data flows.
+pub mod manifest;
+pub mod toolchain;
+pub mod sysroot;
+pub mod compile;
+pub mod link;
+pub mod prefix;
+pub mod archive;
+pub mod source;
+pub mod patch;
+pub mod config;
+pub mod kernel;
+pub mod initrd;
+pub mod image;
+pub mod boot;
+
+// Above the stages.
+pub mod pipeline;

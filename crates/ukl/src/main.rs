@@ -1,0 +1,3 @@
+//! The `ukl` command: parse, call the library, print, exit.
+
+fn main() {}

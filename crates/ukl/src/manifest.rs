@@ -1,0 +1,95 @@
+//! `ukl.toml` → [`Manifest`]: what the file says is checked and resolved here, once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Which C library the program is linked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Libc {
+    /// musl from the distribution's source package, unmodified.
+    Musl,
+}
+
+/// Where the kernel's source comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KernelSource {
+    /// Debian's `linux-source-<version>` package.
+    Debian,
+    /// A source tree or a tarball on this machine; never modified.
+    Local(PathBuf),
+    /// A tarball on the network, with its SHA-256 (lower-case hex).
+    Url {
+        /// Where it is.
+        url: String,
+        /// What it must hash to.
+        sha256: String,
+    },
+}
+
+/// The kernel to link into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelSpec {
+    /// Version line, e.g. `6.12`: selects the folder of `linux-patches/`.
+    pub version: String,
+    /// Its source.
+    pub source: KernelSource,
+    /// Extra configuration lines, e.g. `CONFIG_NET=y`, merged last.
+    pub config: Vec<String>,
+    /// Merge `debug.config` as well.
+    pub debug: bool,
+}
+
+/// One extra file of the initial RAM disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestFile {
+    /// File or folder on this machine (absolute).
+    pub src: PathBuf,
+    /// Absolute path in the guest.
+    pub dst: String,
+    /// Permission bits; `None` keeps the source's.
+    pub mode: Option<u32>,
+}
+
+/// The machine that `ukl run` asks QEMU for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Number of virtual CPUs.
+    pub cpus: u32,
+    /// Forwarded TCP ports: (host, guest).
+    pub ports: Vec<(u16, u16)>,
+}
+
+/// A checked manifest; every path is absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Name of the image: `[a-z0-9][a-z0-9_-]*`.
+    pub name: String,
+    /// The project's folder.
+    pub dir: PathBuf,
+    /// C, assembler or C++ sources to compile, or objects and archives to take as they are.
+    pub sources: Vec<PathBuf>,
+    /// Commands (words) that make `sources` objects first; run in `dir`.
+    pub build: Vec<Vec<String>>,
+    /// `gcc`, `clang` or a path.
+    pub compiler: String,
+    /// Extra compiler flags.
+    pub cflags: Vec<String>,
+    /// Libraries: `m`, `pthread` (looked up in the sysroot) or paths of archives.
+    pub libs: Vec<String>,
+    /// The C library.
+    pub libc: Libc,
+    /// The program's default arguments (without argv[0]).
+    pub args: Vec<String>,
+    /// The program's environment.
+    pub env: BTreeMap<String, String>,
+    /// Extra files for the initial RAM disk.
+    pub files: Vec<GuestFile>,
+    /// The path that starts the program, `/UKL` by default.
+    pub trigger: String,
+    /// The kernel.
+    pub kernel: KernelSpec,
+    /// The machine.
+    pub machine: Machine,
+}

@@ -1,0 +1,1 @@
+//! The stages in a row: what `ukl build` and `ukl run` do.

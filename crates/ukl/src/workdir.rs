@@ -1,0 +1,231 @@
+//! Names of every path that ukl writes; nobody else joins paths, and every write is atomic.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use sha2::{Digest, Sha256};
+
+use crate::error::{fail, Class, Result};
+
+/// The content-addressed cache, shared by all projects of a user.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    /// `$XDG_CACHE_HOME/ukl`, or `~/.cache/ukl`.
+    pub fn from_env() -> Result<Self> {
+        let base = std::env::var_os("XDG_CACHE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let base = base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+        let base = base.ok_or_else(|| fail(Class::Host, "neither XDG_CACHE_HOME nor HOME is set"))?;
+        Ok(Cache { root: base.join("ukl") })
+    }
+
+    /// A cache at `root`.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Cache { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The entry `key` of `kind` (`musl`, `source`, `kernel`, …): a folder that may not exist yet.
+    pub fn entry(&self, kind: &str, key: &str) -> PathBuf {
+        self.root.join(kind).join(key)
+    }
+
+    /// The file that remembers one fact about this host (the acceleration probe's answer).
+    pub fn fact(&self, name: &str) -> PathBuf {
+        self.root.join("facts").join(name)
+    }
+
+    /// Waits for the lock named `kind-key`; it is released when the returned file is dropped.
+    ///
+    /// Says so once on standard error when another build holds it.
+    pub fn lock(&self, kind: &str, key: &str) -> Result<File> {
+        let dir = self.root.join("locks");
+        create_dir(&dir)?;
+        let path = dir.join(format!("{kind}-{key}"));
+        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        if file.try_lock().is_err() {
+            eprintln!("waiting for another build that holds `{}`", path.display());
+            file.lock().with_context(|| format!("failed to lock `{}`", path.display()))?;
+        }
+        Ok(file)
+    }
+}
+
+/// The image folder: everything a build leaves, and everything that made it.
+#[derive(Debug, Clone)]
+pub struct ImageDir {
+    root: PathBuf,
+}
+
+impl ImageDir {
+    /// The folder `root`, which may not exist yet.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        ImageDir { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The compressed kernel that a boot loader starts.
+    pub fn bzimage(&self) -> PathBuf {
+        self.root.join("bzImage")
+    }
+
+    /// The linked kernel with symbols, as an ELF file.
+    pub fn vmlinux(&self) -> PathBuf {
+        self.root.join("vmlinux")
+    }
+
+    /// The initial RAM disk.
+    pub fn initrd(&self) -> PathBuf {
+        self.root.join("initrd.cpio.lz4")
+    }
+
+    /// The archive of the partially linked, prefixed program.
+    pub fn archive(&self) -> PathBuf {
+        self.root.join("UKL.a")
+    }
+
+    /// The same program as an ordinary static executable for ring 3.
+    pub fn twin(&self) -> PathBuf {
+        self.root.join("twin")
+    }
+
+    /// The kernel's configuration.
+    pub fn kernel_config(&self) -> PathBuf {
+        self.root.join("kernel.config")
+    }
+
+    /// What was built from what: names, versions, hashes (JSON).
+    pub fn manifest(&self) -> PathBuf {
+        self.root.join("image.json")
+    }
+
+    /// The exact QEMU line of the last boot.
+    pub fn qemu_line(&self) -> PathBuf {
+        self.root.join("qemu.sh")
+    }
+
+    /// The serial console of the last boot.
+    pub fn console(&self) -> PathBuf {
+        self.root.join("console.log")
+    }
+
+    /// What init told the host in the last boot (the second serial port).
+    pub fn control(&self) -> PathBuf {
+        self.root.join("control.log")
+    }
+
+    /// The log of `stage` (`compile`, `kernel`, …).
+    pub fn log(&self, stage: &str) -> PathBuf {
+        self.root.join("logs").join(format!("{stage}.log"))
+    }
+
+    /// Intermediate files of `stage`.
+    pub fn stage(&self, stage: &str) -> PathBuf {
+        self.root.join("stages").join(stage)
+    }
+}
+
+/// `mkdir -p` with an error that names the folder.
+pub fn create_dir(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("failed to create `{}`", dir.display()))
+}
+
+/// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_dir(dir)?;
+    let context = || format!("failed to write `{}`", path.display());
+    let mut file = tempfile::NamedTempFile::new_in(dir).with_context(context)?;
+    file.write_all(bytes).with_context(context)?;
+    set_mode(file.path(), 0o644)?;
+    file.persist(path).map_err(|e| e.error).with_context(context)?;
+    Ok(())
+}
+
+/// Copies `from` to `to` atomically, mode included.
+pub fn copy_atomic(from: &Path, to: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let bytes = read(from)?;
+    write_atomic(to, &bytes)?;
+    set_mode(to, fs::metadata(from)?.permissions().mode())
+}
+
+/// Reads a file with an error that names it.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))
+}
+
+/// Sets a file's permission bits.
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777))
+        .with_context(|| format!("failed to set the mode of `{}`", path.display()))
+}
+
+/// SHA-256 over `parts`, each preceded by its length so that parts cannot run together; lower-case hex.
+pub fn hash<I: IntoIterator<Item = B>, B: AsRef<[u8]>>(parts: I) -> String {
+    let mut sha = Sha256::new();
+    for part in parts {
+        let part = part.as_ref();
+        sha.update((part.len() as u64).to_le_bytes());
+        sha.update(part);
+    }
+    hex(&sha.finalize())
+}
+
+/// SHA-256 of a file's bytes alone (what `sha256sum` prints); lower-case hex.
+pub fn hash_file(path: &Path) -> Result<String> {
+    let mut file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let mut sha = Sha256::new();
+    std::io::copy(&mut file, &mut HashWriter(&mut sha))?;
+    Ok(hex(&sha.finalize()))
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hash_file_is_sha256sums_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write_atomic(&path, b"abc").unwrap();
+        let want = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hash_file(&path).unwrap(), want);
+    }
+
+    #[test]
+    fn parts_do_not_run_together() {
+        assert_ne!(hash(["ab", "c"]), hash(["a", "bc"]));
+    }
+}
