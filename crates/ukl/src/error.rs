@@ -126,10 +126,7 @@ pub fn render(error: &anyhow::Error) -> (String, u8) {
 }
 
 fn is_disk_full(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|e| e.downcast_ref::<std::io::Error>())
-        .any(|e| e.raw_os_error() == Some(libc::ENOSPC))
+    error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>()).any(|e| e.raw_os_error() == Some(libc::ENOSPC))
 }
 
 #[cfg(test)]
@@ -138,8 +135,7 @@ mod tests {
 
     #[test]
     fn a_failure_prints_blame_command_log_and_hint_in_that_order() {
-        let error: anyhow::Error =
-            fail(Class::App, "no such file").hint("check").command("$ cc").log("/l").into();
+        let error: anyhow::Error = fail(Class::App, "no such file").hint("check").command("$ cc").log("/l").into();
         let (text, code) = render(&error.context("compiling"));
         assert_eq!(
             text,
