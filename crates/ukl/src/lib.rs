@@ -8,20 +8,20 @@ pub mod run;
 pub mod workdir;
 
 // The stages, in the order in which data flows.
-pub mod archive;
-pub mod boot;
-pub mod compile;
-pub mod config;
-pub mod image;
-pub mod initrd;
-pub mod kernel;
-pub mod link;
 pub mod manifest;
-pub mod patch;
-pub mod prefix;
-pub mod source;
-pub mod sysroot;
 pub mod toolchain;
+pub mod sysroot;
+pub mod compile;
+pub mod link;
+pub mod prefix;
+pub mod archive;
+pub mod source;
+pub mod patch;
+pub mod config;
+pub mod kernel;
+pub mod initrd;
+pub mod image;
+pub mod boot;
 
 // Above the stages.
 pub mod pipeline;
