@@ -1,7 +1,16 @@
 //! `ukl.toml` → [`Manifest`]: what the file says is checked and resolved here, once.
 
+mod check;
+mod fields;
+mod load;
+mod raw;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+pub use fields::{kernel_source, memory_mib, port};
+pub use load::{from_files, load};
+pub use raw::schema;
 
 /// Which C library the program is linked with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

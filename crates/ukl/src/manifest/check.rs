@@ -1,0 +1,223 @@
+//! [`RawManifest`] → [`Manifest`]: every value checked, every path made absolute.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::fields;
+use super::raw::{RawCommand, RawFile, RawKernel, RawLibc, RawMachine, RawManifest};
+use super::{GuestFile, KernelSpec, Libc, Machine, Manifest};
+
+/// The kernel that is used when a manifest names none.
+pub(super) const KERNEL_VERSION: &str = "6.12";
+/// The memory of a machine whose manifest names none, in MiB.
+pub(super) const MEMORY_MIB: u32 = 128;
+const CPUS_MAX: u32 = 64;
+/// What the image itself puts into the guest.
+const RESERVED: [&str; 3] = ["/init", "/twin", "/etc/ukl/command"];
+const EXTENSIONS: [&str; 8] = ["c", "cc", "cpp", "cxx", "s", "S", "o", "a"];
+
+/// A value that cannot be used: where it stands and why.
+#[derive(Debug)]
+pub(super) struct Bad {
+    /// Keys and list positions from the top of the file, e.g. `machine`, `ports`, `1`.
+    pub at: Vec<String>,
+    /// What is wrong, as a lower-case fragment.
+    pub text: String,
+}
+
+type Checked<T> = Result<T, Bad>;
+
+/// Names the place of an error that a function of `fields` reports.
+fn at<T>(path: &[&str], result: Result<T, String>) -> Checked<T> {
+    result.map_err(|text| Bad { at: path.iter().map(|p| p.to_string()).collect(), text })
+}
+
+fn bad<T>(path: &[&str], text: impl Into<String>) -> Checked<T> {
+    at(path, Err(text.into()))
+}
+
+/// Checks everything that `raw` says; `dir` (absolute) is the manifest's folder.
+pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
+    let folder = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = match &raw.name {
+        Some(name) => at(&["name"], fields::name(name))?,
+        None => at(
+            &[],
+            fields::name(&folder)
+                .map_err(|_| format!("`name` is missing, and the folder's name `{folder}` cannot stand in for it")),
+        )?,
+    };
+    let trigger = at(&["trigger"], fields::guest_path(raw.trigger.as_deref().unwrap_or("/UKL")))?;
+    if RESERVED.contains(&trigger.as_str()) {
+        return bad(&["trigger"], format!("`{trigger}` belongs to the image itself"));
+    }
+    check_words("args", &raw.args)?;
+    check_words("cflags", &raw.cflags)?;
+    check_env(&raw.env)?;
+    Ok(Manifest {
+        name,
+        dir: dir.to_owned(),
+        sources: sources(&raw.sources, dir, raw.build.is_empty())?,
+        build: build(&raw.build)?,
+        compiler: compiler(raw.compiler.as_deref(), dir)?,
+        cflags: raw.cflags,
+        libs: libs(&raw.libs, dir, raw.build.is_empty())?,
+        libc: match raw.libc {
+            None | Some(RawLibc::Musl) => Libc::Musl,
+        },
+        args: raw.args,
+        env: raw.env,
+        files: files(&raw.files, dir, &trigger)?,
+        trigger,
+        kernel: kernel(&raw.kernel, dir)?,
+        machine: machine(&raw.machine)?,
+    })
+}
+
+fn sources(raw: &[String], dir: &Path, must_exist: bool) -> Checked<Vec<PathBuf>> {
+    if raw.is_empty() {
+        return bad(&["sources"], "`sources` is empty: there is nothing to link");
+    }
+    let mut seen = BTreeSet::new();
+    let mut paths = Vec::new();
+    for (i, text) in raw.iter().enumerate() {
+        let here = ["sources", &i.to_string()];
+        let path = fields::absolute(dir, text);
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        if !EXTENSIONS.contains(&extension) {
+            return bad(&here, format!("`{text}` is no source: it must end in .{}", EXTENSIONS.join(", .")));
+        }
+        if must_exist && !path.is_file() {
+            return bad(&here, format!("no file `{text}`"));
+        }
+        if !seen.insert(path.clone()) {
+            return bad(&here, format!("`{text}` is listed twice"));
+        }
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+fn build(raw: &[RawCommand]) -> Checked<Vec<Vec<String>>> {
+    let mut commands = Vec::new();
+    for (i, command) in raw.iter().enumerate() {
+        let here = ["build", &i.to_string()];
+        let words = match command {
+            RawCommand::Words(words) => words.clone(),
+            RawCommand::Line(line) => at(&here, fields::words(line))?,
+        };
+        if words.first().is_none_or(|program| program.is_empty()) || words.iter().any(|w| w.contains('\0')) {
+            return bad(&here, "a command needs a program");
+        }
+        commands.push(words);
+    }
+    Ok(commands)
+}
+
+fn compiler(raw: Option<&str>, dir: &Path) -> Checked<String> {
+    match raw {
+        None => Ok("gcc".into()),
+        Some("") => bad(&["compiler"], "`compiler` is empty"),
+        // A path is relative to the manifest; a bare name is looked up in PATH.
+        Some(path) if path.contains('/') => Ok(fields::absolute(dir, path).to_string_lossy().into_owned()),
+        Some(name) => Ok(name.into()),
+    }
+}
+
+fn libs(raw: &[String], dir: &Path, must_exist: bool) -> Checked<Vec<String>> {
+    let mut libs = Vec::new();
+    for (i, text) in raw.iter().enumerate() {
+        let here = ["libs", &i.to_string()];
+        let is_path = text.contains('/') || text.ends_with(".a");
+        let path = fields::absolute(dir, text);
+        if is_path && must_exist && !path.is_file() {
+            return bad(&here, format!("no archive `{text}`"));
+        }
+        if text.is_empty() || text.starts_with('-') {
+            return bad(&here, format!("`{text}` is no library: write `m` for libm, or the path of an archive"));
+        }
+        libs.push(if is_path { path.to_string_lossy().into_owned() } else { text.clone() });
+    }
+    Ok(libs)
+}
+
+fn check_words(key: &str, words: &[String]) -> Checked<()> {
+    match words.iter().position(|word| word.contains('\0')) {
+        Some(i) => bad(&[key, &i.to_string()], "a NUL character cannot be passed to a program"),
+        None => Ok(()),
+    }
+}
+
+fn check_env(env: &BTreeMap<String, String>) -> Checked<()> {
+    for (key, value) in env {
+        if key.is_empty() || key.contains(['=', '\0']) {
+            return bad(&["env", key], format!("`{}` is no name of an environment variable", key.escape_debug()));
+        }
+        if value.contains('\0') {
+            return bad(&["env", key], "a NUL character cannot be passed to a program");
+        }
+    }
+    Ok(())
+}
+
+fn files(raw: &[RawFile], dir: &Path, trigger: &str) -> Checked<Vec<GuestFile>> {
+    let mut seen = BTreeSet::new();
+    let mut files = Vec::new();
+    for (i, file) in raw.iter().enumerate() {
+        let i = i.to_string();
+        let src = fields::absolute(dir, &file.src);
+        let dst = at(&["files", &i, "dst"], fields::guest_path(&file.dst))?;
+        let mode = file.mode.as_deref().map(fields::mode).transpose();
+        let mode = at(&["files", &i, "mode"], mode)?;
+        if !src.exists() {
+            return bad(&["files", &i, "src"], format!("no file `{}`", file.src));
+        }
+        if dst == trigger || RESERVED.contains(&dst.as_str()) {
+            return bad(&["files", &i, "dst"], format!("`{dst}` belongs to the image itself"));
+        }
+        if !seen.insert(dst.clone()) {
+            return bad(&["files", &i, "dst"], format!("`{dst}` is listed twice"));
+        }
+        files.push(GuestFile { src, dst, mode });
+    }
+    Ok(files)
+}
+
+fn kernel(raw: &RawKernel, dir: &Path) -> Checked<KernelSpec> {
+    let version = raw.version.as_deref().unwrap_or(KERNEL_VERSION);
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !version.split_once('.').is_some_and(|(major, minor)| digits(major) && digits(minor)) {
+        return bad(&["kernel", "version"], format!("`{version}` is no version line such as `{KERNEL_VERSION}`"));
+    }
+    let source = fields::kernel_source(raw.source.as_deref().unwrap_or("debian"), raw.sha256.as_deref(), dir);
+    let key = if raw.sha256.is_some() { "sha256" } else { "source" };
+    let source = at(&["kernel", key], source)?;
+    let mut seen = BTreeMap::new();
+    for (i, line) in raw.config.iter().enumerate() {
+        let here = ["kernel", "config", &i.to_string()];
+        let option = at(&here, fields::config_option(line))?;
+        if let Some(before) = seen.insert(option, line) {
+            return bad(&here, format!("`{option}` is set twice: `{before}` and `{line}`"));
+        }
+    }
+    Ok(KernelSpec { version: version.into(), source, config: raw.config.clone(), debug: raw.debug })
+}
+
+fn machine(raw: &RawMachine) -> Checked<Machine> {
+    let memory = raw.memory.as_deref().map_or(Ok(MEMORY_MIB), fields::memory_mib);
+    let memory_mib = at(&["machine", "memory"], memory)?;
+    let cpus = raw.cpus.unwrap_or(1);
+    if !(1..=CPUS_MAX).contains(&cpus) {
+        return bad(&["machine", "cpus"], format!("{cpus} CPUs: a machine has 1 to {CPUS_MAX}"));
+    }
+    let mut ports: Vec<(u16, u16)> = Vec::new();
+    for (i, text) in raw.ports.iter().enumerate() {
+        let here = ["machine", "ports", &i.to_string()];
+        let pair = at(&here, fields::port(text))?;
+        if ports.iter().any(|(host, _)| *host == pair.0) {
+            return bad(&here, format!("host port {} is forwarded twice", pair.0));
+        }
+        ports.push(pair);
+    }
+    Ok(Machine { memory_mib, cpus, ports })
+}

@@ -1,0 +1,182 @@
+//! Single values of a manifest or the command line: text in, checked value out.
+
+use std::path::Path;
+
+use super::KernelSource;
+
+/// The least memory that is worth trying, in MiB.
+const MEMORY_MIN_MIB: u32 = 16;
+/// The most memory, in MiB: 1 TiB.
+const MEMORY_MAX_MIB: u32 = 1 << 20;
+
+/// `128M` or `1G` → MiB. The error is a lower-case fragment.
+pub fn memory_mib(text: &str) -> Result<u32, String> {
+    let bad = || format!("`{text}` is no memory size: write a number with `M` or `G`, such as `128M`");
+    let digits = text.strip_suffix(['M', 'G']).ok_or_else(bad)?;
+    let number: u32 = if is_number(digits) { digits.parse().map_err(|_| bad())? } else { return Err(bad()) };
+    let mib = number.checked_mul(if text.ends_with('G') { 1024 } else { 1 }).ok_or_else(bad)?;
+    if !(MEMORY_MIN_MIB..=MEMORY_MAX_MIB).contains(&mib) {
+        return Err(format!("`{text}` is not between {MEMORY_MIN_MIB}M and {}G", MEMORY_MAX_MIB / 1024));
+    }
+    Ok(mib)
+}
+
+/// `8080:80` → (host port, guest port). The error is a lower-case fragment.
+pub fn port(text: &str) -> Result<(u16, u16), String> {
+    let number = |part: &str| part.parse().ok().filter(|&port: &u16| port != 0 && is_number(part));
+    text.split_once(':')
+        .and_then(|(host, guest)| Some((number(host)?, number(guest)?)))
+        .ok_or_else(|| format!("`{text}` is no port pair: write `host:guest`, such as `8080:80`"))
+}
+
+/// `debian`, a URL with its checksum, or a path below `dir` → where the kernel's source is.
+pub fn kernel_source(text: &str, sha256: Option<&str>, dir: &Path) -> Result<KernelSource, String> {
+    let is_url = ["https://", "http://", "file://"].iter().any(|scheme| text.starts_with(scheme));
+    if !is_url && sha256.is_some() {
+        return Err("`sha256` goes with a URL only".into());
+    }
+    if is_url {
+        let sha256 = sha256.ok_or("a URL needs `sha256`, the checksum of its tarball")?;
+        if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(format!("`{sha256}` is no SHA-256: 64 hexadecimal digits"));
+        }
+        return Ok(KernelSource::Url { url: text.into(), sha256: sha256.to_ascii_lowercase() });
+    }
+    if text == "debian" {
+        return Ok(KernelSource::Debian);
+    }
+    let path = absolute(dir, text);
+    if !path.exists() {
+        return Err(format!("no kernel source at `{}`: write `debian`, a path or a URL", path.display()));
+    }
+    Ok(KernelSource::Local(path))
+}
+
+/// `text` below `dir`, with `.` and `..` resolved by name.
+pub(super) fn absolute(dir: &Path, text: &str) -> std::path::PathBuf {
+    use std::path::Component;
+    let mut path = std::path::PathBuf::new();
+    for part in dir.join(text).components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(path.pop()),
+            other => path.push(other),
+        }
+    }
+    path
+}
+
+/// The name of an image: what may stand in a file name, a host name and a C identifier's place.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    let first = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if !first || !text.chars().all(inner) {
+        return Err(format!("`{text}` is no name: lower-case letters, digits, `-` and `_`, not starting with a mark"));
+    }
+    if text.len() > 64 {
+        return Err("a name has at most 64 characters".into());
+    }
+    Ok(text.into())
+}
+
+/// Permission bits in octal, `644` or `0755`.
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    let bad = || format!("`{text}` is no mode: octal digits such as `0644`");
+    if !(3..=5).contains(&text.len()) || !is_number(text) {
+        return Err(bad());
+    }
+    u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777).ok_or_else(bad)
+}
+
+/// An absolute path in the guest, in its shortest form.
+pub(super) fn guest_path(text: &str) -> Result<String, String> {
+    let parts = text.strip_prefix('/').map(|rest| rest.split('/'));
+    let good = parts.is_some_and(|mut parts| parts.all(|part| !matches!(part, "" | "." | "..")));
+    if !good || text.contains(['\0', '\n']) {
+        return Err(format!("`{text}` is no absolute guest path without empty parts, `.` or `..`"));
+    }
+    Ok(text.into())
+}
+
+/// One line of kernel configuration → the option's name; the line itself is kept as it is.
+pub(super) fn config_option(line: &str) -> Result<&str, String> {
+    let bad = || format!("`{line}` is no configuration line: `CONFIG_NAME=value` or `# CONFIG_NAME is not set`");
+    let unset = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" is not set"));
+    let (option, value) = match unset {
+        Some(option) => (option, "n"),
+        None => line.split_once('=').ok_or_else(bad)?,
+    };
+    let name = option.strip_prefix("CONFIG_").ok_or_else(bad)?;
+    let quoted = value.len() >= 2 && value.starts_with('"') && value.ends_with('"') && !value.contains('\n');
+    let hex = value.strip_prefix("0x").is_some_and(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_hexdigit()));
+    let good = matches!(value, "y" | "n" | "m") || quoted || hex || is_number(value.trim_start_matches('-'));
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') || !good {
+        return Err(bad());
+    }
+    Ok(option)
+}
+
+/// A command without a shell: the words of `line`.
+pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
+    if let Some(mark) = line.chars().find(|c| "'\"\\$`|&;<>*?()#~\n".contains(*c)) {
+        return Err(format!(
+            "`{mark}` in `{}` would need a shell: write a list of words, or [\"sh\", \"-c\", \"…\"]",
+            line.escape_debug()
+        ));
+    }
+    Ok(line.split_whitespace().map(String::from).collect())
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_sizes() {
+        let good: Vec<_> = ["16M", "128M", "1G", "1024G"].iter().map(|t| memory_mib(t)).collect();
+        assert_eq!(good, [Ok(16), Ok(128), Ok(1024), Ok(1 << 20)]);
+        for bad in ["", "128", "M", "128m", "1.5G", "-1M", "+64M", "15M", "1025G", "99999999999M", "4194304G"] {
+            assert!(memory_mib(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ports() {
+        assert_eq!(port("8080:80"), Ok((8080, 80)));
+        for bad in ["", "80", ":80", "80:", "0:80", "65536:1", "+1:2", "a:b", "1:2:3"] {
+            assert!(port(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn configuration_lines() {
+        for good in ["CONFIG_NET=y", "# CONFIG_SMP is not set", "CONFIG_A=\"b c\"", "CONFIG_P=0x1000", "CONFIG_HZ=-1"] {
+            assert!(config_option(good).is_ok(), "{good}");
+        }
+        for bad in ["NET=y", "CONFIG_=y", "CONFIG_NET", "CONFIG_NET=", "CONFIG_NET=yes", "# CONFIG_A", "CONFIG_A-B=y"] {
+            assert!(config_option(bad).is_err(), "{bad}");
+        }
+        assert_eq!(config_option("# CONFIG_SMP is not set"), Ok("CONFIG_SMP"));
+    }
+
+    #[test]
+    fn paths_are_resolved_by_name() {
+        assert_eq!(absolute(Path::new("/a/b"), "../c/./d"), Path::new("/a/c/d"));
+        assert_eq!(absolute(Path::new("/a"), "/x/../y"), Path::new("/y"));
+    }
+
+    #[test]
+    fn modes_and_guest_paths() {
+        assert_eq!((mode("644"), mode("0755"), mode("04755")), (Ok(0o644), Ok(0o755), Ok(0o4755)));
+        for bad in ["", "9", "0999", "17777", "-644", "rwx"] {
+            assert!(mode(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "/", "a", "/a/", "/a//b", "/a/../b", "/./a"] {
+            assert!(guest_path(bad).is_err(), "{bad}");
+        }
+    }
+}

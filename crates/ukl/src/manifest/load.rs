@@ -1,0 +1,113 @@
+//! A folder, a `ukl.toml` or plain C files → [`Manifest`]; errors name file, line and key.
+
+use std::path::{Path, PathBuf};
+
+use super::check::{check, Bad};
+use super::raw::RawManifest;
+use super::Manifest;
+use crate::error::{fail, Class, Result};
+use crate::workdir;
+
+/// Reads the manifest in the folder `path`, or the manifest `path` itself.
+///
+/// All errors are of class `Usage` and name the file and, where there is one, the line.
+pub fn load(path: &Path) -> Result<Manifest> {
+    let file = if path.is_dir() { path.join("ukl.toml") } else { path.to_owned() };
+    if !file.is_file() {
+        let failure = fail(Class::Usage, format!("no manifest at `{}`", file.display()));
+        return Err(failure.hint("name a folder with `ukl.toml`, or C files: `ukl up hello.c`").into());
+    }
+    let text = String::from_utf8(workdir::read(&file)?)
+        .map_err(|_| fail(Class::Usage, format!("`{}` is no UTF-8 text", file.display())))?;
+    let dir = std::path::absolute(file.parent().unwrap_or(Path::new(".")))?;
+    // `ukl up .` must know the folder's name.
+    parse(&text, &file, &super::fields::absolute(Path::new("/"), &dir.to_string_lossy()))
+}
+
+/// `text` of the manifest `file` in the absolute folder `dir` → the checked manifest.
+fn parse(text: &str, file: &Path, dir: &Path) -> Result<Manifest> {
+    let raw: RawManifest = toml::from_str(text).map_err(|error| syntax_error(text, file, &error))?;
+    check(raw, dir).map_err(|bad| value_error(text, file, &bad).into())
+}
+
+/// A manifest for plain C files: the first one names the image, all defaults apply.
+pub fn from_files(files: &[PathBuf]) -> Result<Manifest> {
+    let first = files.first().ok_or_else(|| fail(Class::Usage, "no file to build"))?;
+    let stem = first.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let mut name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    name = name.trim_matches('-').chars().take(64).collect();
+    if name.is_empty() {
+        name = "program".into();
+    }
+    let dir = std::env::current_dir()?;
+    let sources = files.iter().map(|f| f.to_string_lossy().into_owned()).collect();
+    let raw = RawManifest { name: Some(name), sources, ..RawManifest::default() };
+    check(raw, &dir).map_err(|bad| fail(Class::Usage, bad.text).into())
+}
+
+/// What the TOML reader refused, with the line and, for a misspelt key, the nearest good one.
+fn syntax_error(text: &str, file: &Path, error: &toml::de::Error) -> anyhow::Error {
+    let line = error.span().map(|span| line_of(text, span.start));
+    let (message, hint) = reword(error.message());
+    let failure = fail(Class::Usage, format!("{}: {message}", place(file, line)));
+    match hint {
+        Some(hint) => failure.hint(hint).into(),
+        None => failure.into(),
+    }
+}
+
+fn value_error(text: &str, file: &Path, bad: &Bad) -> crate::error::Failure {
+    fail(Class::Usage, format!("{}: {}", place(file, locate(text, &bad.at)), bad.text))
+}
+
+fn place(file: &Path, line: Option<usize>) -> String {
+    match line {
+        Some(line) => format!("{}:{line}", file.display()),
+        None => file.display().to_string(),
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
+}
+
+/// The line on which the value at `path` stands.
+fn locate(text: &str, path: &[String]) -> Option<usize> {
+    use toml::de::{DeTable, DeValue};
+    let (first, rest) = path.split_first()?;
+    let table = DeTable::parse(text).ok()?;
+    let mut value = table.get_ref().get(first.as_str())?;
+    for step in rest {
+        value = match value.get_ref() {
+            DeValue::Table(table) => table.get(step.as_str())?,
+            DeValue::Array(array) => array.get(step.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
+    Some(line_of(text, value.span().start))
+}
+
+/// serde's words → ours, and a hint.
+fn reword(message: &str) -> (String, Option<String>) {
+    let message = message.trim();
+    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if message.starts_with("missing field") && !names.is_empty() {
+        return (format!("`{}` is missing", names[0]), None);
+    }
+    let unknown = ["unknown field", "unknown variant"].iter().position(|start| message.starts_with(start));
+    let (Some(kind), Some((got, known))) = (unknown, names.split_first()) else {
+        return (message.replace('\n', ", "), None);
+    };
+    let what = ["key", "value"][kind];
+    let hint = nearest(got, known)
+        .map_or_else(|| format!("known here: {}", known.join(", ")), |good| format!("did you mean `{good}`?"));
+    (format!("unknown {what} `{got}`"), Some(hint))
+}
+
+fn nearest<'a>(got: &str, known: &[&'a str]) -> Option<&'a str> {
+    let score = |name: &&'a str| strsim::jaro_winkler(&got.to_lowercase(), name);
+    known.iter().copied().filter(|name| score(name) > 0.8).max_by(|a, b| score(a).total_cmp(&score(b)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! Manifests that must be refused, each with its exact message, and those that must be accepted.
+
+use super::*;
+use crate::manifest::{GuestFile, KernelSource, KernelSpec, Libc, Machine};
+
+fn project() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.c"), "int main(void) { return 0; }\n").unwrap();
+    std::fs::write(dir.path().join("data.txt"), "data\n").unwrap();
+    dir
+}
+
+fn refuse(text: &str) -> String {
+    let dir = project();
+    let error = parse(text, Path::new("ukl.toml"), dir.path()).unwrap_err();
+    let (rendered, code) = crate::error::render(&error);
+    assert_eq!(code, 2, "{rendered}");
+    rendered.replace("error: ", "").replace("\n  blame   usage", "").replace("\n  hint    ", " | ")
+}
+
+/// One text per line: the keys that follow `name` and `sources`, and the whole message.
+const BAD: &[(&str, &str)] = &[
+    ("sorces = []", "ukl.toml:3: unknown key `sorces` | did you mean `sources`?"),
+    ("Cflags = []", "ukl.toml:3: unknown key `Cflags` | did you mean `cflags`?"),
+    ("[machine]\nmem = \"1G\"", "ukl.toml:4: unknown key `mem` | did you mean `memory`?"),
+    ("[machine]\nxyz = 1", "ukl.toml:4: unknown key `xyz` | known here: memory, cpus, ports"),
+    ("[kernel]\nsha265 = \"\"", "ukl.toml:4: unknown key `sha265` | did you mean `sha256`?"),
+    ("libc = \"glibc\"", "ukl.toml:3: unknown value `glibc` | known here: musl"),
+    ("cflags = \"-O2\"", "ukl.toml:3: invalid type: string \"-O2\", expected a sequence"),
+    ("build = [1]", "ukl.toml:3: expected a string or a list of words"),
+    (
+        "build = [\"make > log\"]",
+        "ukl.toml:3: `>` in `make > log` would need a shell: write a list of words, or [\"sh\", \"-c\", \"…\"]",
+    ),
+    ("build = [[]]", "ukl.toml:3: a command needs a program"),
+    ("name = \"b\"", "ukl.toml:3: duplicate key"),
+    ("args = [\"a\",\n\"\\u0000\"]", "ukl.toml:4: a NUL character cannot be passed to a program"),
+    ("trigger = \"UKL\"", "ukl.toml:3: `UKL` is no absolute guest path without empty parts, `.` or `..`"),
+    ("trigger = \"/init\"", "ukl.toml:3: `/init` belongs to the image itself"),
+    ("compiler = \"\"", "ukl.toml:3: `compiler` is empty"),
+    ("libs = [\"-lm\"]", "ukl.toml:3: `-lm` is no library: write `m` for libm, or the path of an archive"),
+    ("libs = [\"libx.a\"]", "ukl.toml:3: no archive `libx.a`"),
+    ("[env]\n\"A=B\" = \"\"", "ukl.toml:4: `A=B` is no name of an environment variable"),
+    ("[[files]]\nsrc = \"data.txt\"", "ukl.toml:3: `dst` is missing"),
+    ("[[files]]\nsrc = \"no\"\ndst = \"/no\"", "ukl.toml:4: no file `no`"),
+    ("[[files]]\nsrc = \"a.c\"\ndst = \"/UKL\"", "ukl.toml:5: `/UKL` belongs to the image itself"),
+    (
+        "[[files]]\nsrc = \"a.c\"\ndst = \"/a\"\nmode = \"rwx\"",
+        "ukl.toml:6: `rwx` is no mode: octal digits such as `0644`",
+    ),
+    (
+        "[[files]]\nsrc = \"a.c\"\ndst = \"/a\"\n[[files]]\nsrc = \"a.c\"\ndst = \"/a\"",
+        "ukl.toml:8: `/a` is listed twice",
+    ),
+    ("[kernel]\nversion = \"6\"", "ukl.toml:4: `6` is no version line such as `6.12`"),
+    ("[kernel]\nsource = \"/no/tree\"", "ukl.toml:4: no kernel source at `/no/tree`: write `debian`, a path or a URL"),
+    ("[kernel]\nsource = \"https://x/l.tar.xz\"", "ukl.toml:4: a URL needs `sha256`, the checksum of its tarball"),
+    (
+        "[kernel]\nsource = \"https://x/l.tar.xz\"\nsha256 = \"12\"",
+        "ukl.toml:5: `12` is no SHA-256: 64 hexadecimal digits",
+    ),
+    ("[kernel]\nsha256 = \"12\"", "ukl.toml:4: `sha256` goes with a URL only"),
+    (
+        "[kernel]\nconfig = [\"NET=y\"]",
+        "ukl.toml:4: `NET=y` is no configuration line: `CONFIG_NAME=value` or `# CONFIG_NAME is not set`",
+    ),
+    (
+        "[kernel]\nconfig = [\"CONFIG_NET=y\", \"CONFIG_NET=n\"]",
+        "ukl.toml:4: `CONFIG_NET` is set twice: `CONFIG_NET=y` and `CONFIG_NET=n`",
+    ),
+    (
+        "[machine]\nmemory = \"128\"",
+        "ukl.toml:4: `128` is no memory size: write a number with `M` or `G`, such as `128M`",
+    ),
+    ("[machine]\nmemory = \"8M\"", "ukl.toml:4: `8M` is not between 16M and 1024G"),
+    ("[machine]\ncpus = 0", "ukl.toml:4: 0 CPUs: a machine has 1 to 64"),
+    ("[machine]\ncpus = -1", "ukl.toml:4: invalid value: integer `-1`, expected u32"),
+    ("[machine]\nports = [\"80\"]", "ukl.toml:4: `80` is no port pair: write `host:guest`, such as `8080:80`"),
+    ("[machine]\nports = [\"80:80\",\n\"80:81\"]", "ukl.toml:5: host port 80 is forwarded twice"),
+];
+
+#[test]
+fn bad_values_are_refused_with_line_and_reason() {
+    for (line, message) in BAD {
+        assert_eq!(refuse(&format!("name = \"a\"\nsources = [\"a.c\"]\n{line}\n")), *message, "{line}");
+    }
+}
+
+#[test]
+fn bad_names_and_sources_are_refused() {
+    let cases = [
+        ("", "ukl.toml:1: `sources` is missing"),
+        ("sources = []", "ukl.toml:1: `sources` is empty: there is nothing to link"),
+        ("sources = [\n\"b.c\"]", "ukl.toml:2: no file `b.c`"),
+        ("sources = [\"a.c\", \"./a.c\"]", "ukl.toml:1: `./a.c` is listed twice"),
+        (
+            "sources = [\"data.txt\"]",
+            "ukl.toml:1: `data.txt` is no source: it must end in .c, .cc, .cpp, .cxx, .s, .S, .o, .a",
+        ),
+        (
+            "name = \"A b\"\nsources = [\"a.c\"]",
+            "ukl.toml:1: `A b` is no name: lower-case letters, digits, `-` and `_`, not starting with a mark",
+        ),
+    ];
+    for (text, message) in cases {
+        let text =
+            if text.starts_with("name") || text.is_empty() { text.to_owned() } else { format!("{text}\nname = \"a\"") };
+        assert_eq!(refuse(&text), message, "{text}");
+    }
+}
+
+#[test]
+fn a_full_manifest_is_understood() {
+    let dir = project();
+    let text = r#"
+        name = "full"
+        sources = ["a.c", "made.o"]
+        build = ["make made.o", ["sh", "-c", "true > x"]]
+        compiler = "clang"
+        cflags = ["-DX=1"]
+        libs = ["m", "sub/libx.a"]
+        libc = "musl"
+        args = ["one", "two words"]
+        env = { HOME = "/" }
+        files = [{ src = "data.txt", dst = "/data", mode = "0600" }]
+        [kernel]
+        version = "6.12"
+        source = "file:///l.tar.xz"
+        sha256 = "ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef0123456789"
+        config = ["CONFIG_NET=y"]
+        debug = true
+        [machine]
+        memory = "1G"
+        cpus = 2
+        ports = ["8080:80"]
+    "#;
+    let got = parse(text, Path::new("ukl.toml"), dir.path()).unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let strings = |list: &[&str]| list.iter().map(|s| s.to_string()).collect::<Vec<_>>();
+    let want = Manifest {
+        name: "full".into(),
+        dir: dir.path().into(),
+        sources: vec![path("a.c"), path("made.o")],
+        build: vec![strings(&["make", "made.o"]), strings(&["sh", "-c", "true > x"])],
+        compiler: "clang".into(),
+        cflags: strings(&["-DX=1"]),
+        libs: vec!["m".into(), path("sub/libx.a").to_str().unwrap().into()],
+        libc: Libc::Musl,
+        args: strings(&["one", "two words"]),
+        env: [("HOME".to_string(), "/".to_string())].into(),
+        files: vec![GuestFile { src: path("data.txt"), dst: "/data".into(), mode: Some(0o600) }],
+        trigger: "/UKL".into(),
+        kernel: KernelSpec {
+            version: "6.12".into(),
+            source: KernelSource::Url {
+                url: "file:///l.tar.xz".into(),
+                sha256: "abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789".into(),
+            },
+            config: strings(&["CONFIG_NET=y"]),
+            debug: true,
+        },
+        machine: Machine { memory_mib: 1024, cpus: 2, ports: vec![(8080, 80)] },
+    };
+    assert_eq!(got, want);
+}
+
+#[test]
+fn the_folder_names_the_image() {
+    let dir = project();
+    let sub = dir.path().join("my-app");
+    std::fs::create_dir(&sub).unwrap();
+    std::fs::write(sub.join("ukl.toml"), "sources = [\"../a.c\"]\n").unwrap();
+    for path in [sub.clone(), sub.join("ukl.toml"), sub.join("../my-app/.")] {
+        let manifest = load(&path).unwrap();
+        assert_eq!((manifest.name.as_str(), manifest.dir.as_path()), ("my-app", sub.as_path()));
+        assert_eq!(manifest.sources, [dir.path().join("a.c")]);
+    }
+}
+
+#[test]
+fn plain_files_need_no_manifest() {
+    let dir = project();
+    let file = dir.path().join("Hello_World.c");
+    std::fs::copy(dir.path().join("a.c"), &file).unwrap();
+    let manifest = from_files(&[file.clone(), dir.path().join("a.c")]).unwrap();
+    assert_eq!((manifest.name.as_str(), manifest.trigger.as_str()), ("hello-world", "/UKL"));
+    assert_eq!(manifest.sources, [file, dir.path().join("a.c")]);
+    assert!(from_files(&[]).is_err());
+    let missing = from_files(&[dir.path().join("no.c")]).unwrap_err().to_string();
+    assert!(missing.starts_with("no file `"), "{missing}");
+}
+
+#[test]
+fn a_missing_manifest_names_the_ways_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (text, code) = crate::error::render(&load(dir.path()).unwrap_err());
+    assert_eq!(code, 2);
+    assert!(text.contains("no manifest at") && text.contains("ukl up hello.c"), "{text}");
+}
+
+#[test]
+fn the_published_schema_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/ukl.schema.json");
+    let want = crate::manifest::schema().unwrap();
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &want).unwrap();
+    }
+    let got = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(got, want, "run `UPDATE=1 cargo test` to renew docs/ukl.schema.json");
+}

@@ -1,0 +1,126 @@
+//! What `ukl.toml` may say, word for word; nothing outside `manifest` sees these types.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Description of one program and the image to build from it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(title = "ukl.toml")]
+pub(super) struct RawManifest {
+    /// Name of the image: lower-case letters, digits, `-` and `_`. Default: the folder's name.
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9_-]*$"))]
+    pub name: Option<String>,
+    /// C, C++ and assembler files to compile, objects and archives to take as they are.
+    #[schemars(length(min = 1))]
+    pub sources: Vec<String>,
+    /// Commands that make some of `sources` first, run in the project's folder.
+    #[serde(default)]
+    pub build: Vec<RawCommand>,
+    /// `gcc`, `clang` or the path of one of them. Default: `gcc`.
+    pub compiler: Option<String>,
+    /// Further flags for the compiler.
+    #[serde(default)]
+    pub cflags: Vec<String>,
+    /// Libraries: `m` for libm, or the path of an archive.
+    #[serde(default)]
+    pub libs: Vec<String>,
+    /// The C library. Default: `musl`.
+    pub libc: Option<RawLibc>,
+    /// The program's arguments, without its own name.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// The program's environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Path in the guest that starts the program. Default: `/UKL`.
+    pub trigger: Option<String>,
+    /// Further files for the initial RAM disk.
+    #[serde(default)]
+    pub files: Vec<RawFile>,
+    /// The kernel to link into.
+    #[serde(default)]
+    pub kernel: RawKernel,
+    /// The machine that `ukl run` asks QEMU for.
+    #[serde(default)]
+    pub machine: RawMachine,
+}
+
+/// One command: its words, or one string that is split at blanks. No shell is involved.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a string or a list of words")]
+#[schemars(rename = "Command")]
+pub(super) enum RawCommand {
+    /// The words.
+    Words(Vec<String>),
+    /// Words between blanks, without quotes or other characters that a shell would interpret.
+    Line(String),
+}
+
+/// A C library that programs can be linked with.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Libc")]
+pub(super) enum RawLibc {
+    /// musl, unmodified.
+    Musl,
+}
+
+/// One file or folder for the initial RAM disk.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "File")]
+pub(super) struct RawFile {
+    /// File or folder on this machine, relative to the manifest.
+    pub src: String,
+    /// Absolute path in the guest.
+    pub dst: String,
+    /// Permission bits in octal, e.g. `"0644"`. Default: those of `src`.
+    #[schemars(regex(pattern = r"^0?[0-7]{3,4}$"))]
+    pub mode: Option<String>,
+}
+
+/// The kernel to link into.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "Kernel")]
+pub(super) struct RawKernel {
+    /// Version line. Default: `6.12`.
+    #[schemars(regex(pattern = r"^[0-9]+\.[0-9]+$"))]
+    pub version: Option<String>,
+    /// `debian`, the path of a source tree or tarball, or a URL. Default: `debian`.
+    pub source: Option<String>,
+    /// SHA-256 of the tarball behind a URL, in hex.
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{64}$"))]
+    pub sha256: Option<String>,
+    /// Further lines of kernel configuration, e.g. `CONFIG_NET=y`.
+    #[serde(default)]
+    pub config: Vec<String>,
+    /// Build a kernel with debugging aids switched on.
+    #[serde(default)]
+    pub debug: bool,
+}
+
+/// The machine that `ukl run` asks QEMU for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "Machine")]
+pub(super) struct RawMachine {
+    /// Memory with a unit, e.g. `128M` or `1G`. Default: `128M`.
+    #[schemars(regex(pattern = r"^[0-9]+[MG]$"))]
+    pub memory: Option<String>,
+    /// Number of virtual CPUs. Default: 1.
+    #[schemars(range(min = 1, max = 64))]
+    pub cpus: Option<u32>,
+    /// TCP ports to forward, as `host:guest`.
+    #[serde(default)]
+    pub ports: Vec<String>,
+}
+
+/// The JSON schema of `ukl.toml`, as `docs/ukl.schema.json` holds it.
+pub fn schema() -> crate::error::Result<String> {
+    let schema = schemars::schema_for!(RawManifest);
+    Ok(serde_json::to_string_pretty(&schema)? + "\n")
+}
