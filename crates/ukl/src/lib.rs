@@ -4,6 +4,7 @@
 
 // Below all stages.
 pub mod error;
+pub mod term;
 pub mod run;
 pub mod workdir;
 
@@ -25,3 +26,7 @@ pub mod boot;
 
 // Above the stages.
 pub mod pipeline;
+pub mod cache;
+pub mod doctor;
+pub mod cli;
+pub mod commands;

@@ -1,3 +1,7 @@
-//! The `ukl` command: parse, call the library, print, exit.
+//! The `ukl` command: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(ukl::commands::main())
+}

@@ -1,15 +1,30 @@
 //! The only place that spawns processes: argv without a shell, explicit directory, log, limit, echo.
 
+mod interrupt;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
 use crate::error::{fail, Class, Result};
+use crate::term;
+
+pub use interrupt::{catch_interrupts, interrupted};
+
+/// Every command that was announced so far, for the JSON object of a dry run.
+static ANNOUNCED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Commands that were shown or run so far, in order.
+pub fn announced() -> Vec<String> {
+    ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
 
 /// How commands are shown and whether they run at all.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +45,7 @@ pub struct Cmd {
     stdin: Option<Vec<u8>>,
     log: Option<PathBuf>,
     limit: Duration,
+    probe: bool,
 }
 
 /// What a finished command left.
@@ -56,6 +72,7 @@ impl Cmd {
             stdin: None,
             log: None,
             limit: Duration::from_secs(3600),
+            probe: false,
         }
     }
 
@@ -101,6 +118,12 @@ impl Cmd {
         self
     }
 
+    /// Marks a command that only looks (`gcc --version`): it runs in a dry run too, and is shown with `-v` only.
+    pub fn probe(mut self) -> Self {
+        self.probe = true;
+        self
+    }
+
     /// The command as a person would paste it into a shell.
     pub fn display(&self) -> String {
         let mut words: Vec<String> = Vec::new();
@@ -136,11 +159,16 @@ fn quote(word: &OsStr) -> String {
 
 impl Shell {
     /// Shows `cmd` if asked to; true when it should also run.
-    fn announce(&self, cmd: &Cmd) -> bool {
-        if self.verbose || self.dry_run {
-            eprintln!("$ {}", cmd.display());
+    fn announce(&self, cmd: &Cmd) -> Result<bool> {
+        let runs = !self.dry_run || cmd.probe;
+        let line = cmd.display();
+        if self.verbose || !runs {
+            term::command(&line, !runs)?;
         }
-        !self.dry_run
+        if !cmd.probe {
+            ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+        Ok(runs)
     }
 
     /// Runs `cmd` to its end, whatever its status.
@@ -148,7 +176,7 @@ impl Shell {
     /// With a log, `on_line` sees each line of output as it arrives. Errors: the program does
     /// not exist (class `Host`), the limit passed (class `Host`).
     pub fn run_with(&self, cmd: &Cmd, on_line: &mut dyn FnMut(&str)) -> Result<Output> {
-        if !self.announce(cmd) {
+        if !self.announce(cmd)? {
             return Ok(Output {
                 status: ExitStatus::default(),
                 stdout: Vec::new(),
@@ -162,11 +190,12 @@ impl Shell {
         if cmd.log.is_some() {
             return run_logged(cmd, command, start, on_line);
         }
-        let mut child = spawn(cmd, command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+        let (mut child, _live) = spawn_group(cmd, command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
         feed(&mut child, cmd.stdin.clone());
         let out = drain(child.stdout.take());
         let err = drain(child.stderr.take());
         let status = wait(cmd, &mut child, start)?;
+        anyhow::ensure!(!interrupted(), "interrupted");
         let join = |t: std::thread::JoinHandle<Vec<u8>>| t.join().unwrap_or_default();
         Ok(Output { status, stdout: join(out), stderr: join(err), elapsed: start.elapsed() })
     }
@@ -186,11 +215,15 @@ impl Shell {
     }
 
     /// Starts `cmd` with the given standard streams, for programs that run beside us (QEMU).
+    ///
+    /// It shares our terminal and process group and dies with the thread that started it.
     pub fn spawn(&self, cmd: &Cmd, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Option<Child>> {
-        if !self.announce(cmd) {
+        if !self.announce(cmd)? {
             return Ok(None);
         }
-        spawn(cmd, cmd.command().stdin(stdin).stdout(stdout).stderr(stderr)).map(Some)
+        let child = spawn(cmd, cmd.command().stdin(stdin).stdout(stdout).stderr(stderr))?;
+        interrupt::Live::new(child.id() as i32).forget();
+        Ok(Some(child))
     }
 }
 
@@ -211,7 +244,30 @@ pub fn exit_failure(cmd: &Cmd, output: &Output, class: Class) -> crate::error::F
     }
 }
 
+/// Starts a command as the leader of its own process group, so that all of it can be stopped.
+fn spawn_group(cmd: &Cmd, command: &mut Command) -> Result<(Child, interrupt::Live)> {
+    let child = spawn(cmd, command.process_group(0))?;
+    let live = interrupt::Live::new(-(child.id() as i32));
+    Ok((child, live))
+}
+
 fn spawn(cmd: &Cmd, command: &mut Command) -> Result<Child> {
+    anyhow::ensure!(!interrupted(), "interrupted");
+    let parent = std::process::id();
+    let die_with_parent = move || {
+        // SAFETY: prctl and getppid are async-signal-safe and take plain integers.
+        let orphaned = unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::getppid() as u32 != parent
+        };
+        if orphaned {
+            Err(std::io::ErrorKind::Interrupted.into())
+        } else {
+            Ok(())
+        }
+    };
+    // SAFETY: the closure allocates nothing and calls async-signal-safe functions only.
+    unsafe { command.pre_exec(die_with_parent) };
     command.spawn().map_err(|error| {
         let program = cmd.program.to_string_lossy();
         let failure = fail(Class::Host, format!("cannot start `{program}`: {error}"));
@@ -243,7 +299,7 @@ fn wait(cmd: &Cmd, child: &mut Child, start: Instant) -> Result<ExitStatus> {
             return Ok(status);
         }
         if start.elapsed() > cmd.limit {
-            child.kill()?;
+            interrupt::kill(-(child.id() as i32), libc::SIGKILL);
             child.wait()?;
             let text = format!("`{}` took longer than {} s", cmd.program.to_string_lossy(), cmd.limit.as_secs());
             return Err(fail(Class::Host, text).command(cmd.display()).into());
@@ -259,7 +315,7 @@ fn run_logged(cmd: &Cmd, mut command: Command, start: Instant, on_line: &mut dyn
     writeln!(log, "$ {}", cmd.display())?;
     let (reader, writer) = std::io::pipe()?;
     command.stdout(writer.try_clone()?).stderr(writer);
-    let mut child = spawn(cmd, &mut command)?;
+    let (mut child, _live) = spawn_group(cmd, &mut command)?;
     drop(command); // Closes our copies of the pipe, so that the reader sees its end.
     feed(&mut child, cmd.stdin.clone());
     let pid = child.id();
@@ -273,6 +329,7 @@ fn run_logged(cmd: &Cmd, mut command: Command, start: Instant, on_line: &mut dyn
     }
     let status = child.wait()?;
     drop(done);
+    anyhow::ensure!(!interrupted(), "interrupted");
     if expired.join().unwrap_or(false) {
         let text = format!("`{}` took longer than {} s", cmd.program.to_string_lossy(), cmd.limit.as_secs());
         return Err(fail(Class::Host, text).command(cmd.display()).log(path).into());
@@ -280,14 +337,14 @@ fn run_logged(cmd: &Cmd, mut command: Command, start: Instant, on_line: &mut dyn
     Ok(Output { status, stdout: Vec::new(), stderr: Vec::new(), elapsed: start.elapsed() })
 }
 
-/// Kills `pid` after `limit` unless the returned sender is dropped first; the thread says which.
+/// Kills the group of `pid` after `limit` unless the returned sender is dropped first; the thread says which.
 fn watchdog(pid: u32, limit: Duration) -> (std::sync::mpsc::Sender<()>, std::thread::JoinHandle<bool>) {
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     let thread = std::thread::spawn(move || {
         let timed_out = receiver.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
         if timed_out {
-            // SAFETY: kill(2) takes plain integers; the child is not reaped before the sender drops.
-            unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
+            // The child is not reaped before the sender drops: the group's number is still its own.
+            interrupt::kill(-(pid as i32), libc::SIGKILL);
         }
         timed_out
     });
@@ -319,6 +376,25 @@ mod tests {
             let error = Shell::default().run(&cmd).unwrap_err().to_string();
             assert!(error.contains("took longer"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_dry_run_runs_probes_only() {
+        let dry = Shell { dry_run: true, verbose: false };
+        let cmd = Cmd::new("echo").arg("a dry run");
+        assert_eq!(dry.run(&cmd).unwrap().stdout, b"");
+        assert_eq!(dry.run(&cmd.clone().probe()).unwrap().stdout, b"a dry run\n");
+        assert_eq!(announced().iter().filter(|line| **line == cmd.display()).count(), 1);
+    }
+
+    #[test]
+    fn a_limit_ends_grandchildren_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!("(sleep 1; touch '{}/late') & wait", dir.path().display());
+        let cmd = Cmd::new("sh").args(["-c", &script]).limit(Duration::from_millis(100));
+        Shell::default().run(&cmd).unwrap_err();
+        std::thread::sleep(Duration::from_millis(1300));
+        assert!(!dir.path().join("late").exists());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Names of every path that ukl writes; nobody else joins paths, and every write is atomic.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use sha2::{Digest, Sha256};
@@ -35,8 +36,46 @@ impl Cache {
     }
 
     /// The entry `key` of `kind` (`musl`, `source`, `kernel`, …): a folder that may not exist yet.
+    ///
+    /// Asking for an entry counts as using it: its time of modification becomes now.
     pub fn entry(&self, kind: &str, key: &str) -> PathBuf {
-        self.root.join(kind).join(key)
+        let path = self.root.join(kind).join(key);
+        // Only `ukl cache` looks at this time; a cache that cannot be written to is still good to read.
+        let _ = File::open(&path).and_then(|entry| entry.set_modified(SystemTime::now()));
+        path
+    }
+
+    /// Every entry as (kind, key, path), sorted; locks, facts and logs are none.
+    pub fn entries(&self) -> Result<Vec<(String, String, PathBuf)>> {
+        let mut entries = Vec::new();
+        for kind in list(&self.root)? {
+            let name = file_name(&kind);
+            if ["locks", "facts", "logs"].contains(&name.as_str()) || !kind.is_dir() {
+                continue;
+            }
+            entries.extend(list(&kind)?.into_iter().map(|path| (name.clone(), file_name(&path), path)));
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    /// The lock named `kind-key` if nobody holds it.
+    pub fn try_lock(&self, kind: &str, key: &str) -> Result<Option<File>> {
+        let file = self.lock_file(kind, key)?;
+        Ok(file.try_lock().is_ok().then_some(file))
+    }
+
+    fn lock_file(&self, kind: &str, key: &str) -> Result<File> {
+        let dir = self.root.join("locks");
+        create_dir(&dir)?;
+        let path = dir.join(format!("{kind}-{key}"));
+        let open = File::options().create(true).truncate(false).write(true).open(&path);
+        open.with_context(|| format!("failed to open `{}`", path.display()))
+    }
+
+    /// The log of something that belongs to no image (`doctor`).
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.root.join("logs").join(format!("{name}.log"))
     }
 
     /// The file that remembers one fact about this host (the acceleration probe's answer).
@@ -48,13 +87,10 @@ impl Cache {
     ///
     /// Says so once on standard error when another build holds it.
     pub fn lock(&self, kind: &str, key: &str) -> Result<File> {
-        let dir = self.root.join("locks");
-        create_dir(&dir)?;
-        let path = dir.join(format!("{kind}-{key}"));
-        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        let file = self.lock_file(kind, key)?;
         if file.try_lock().is_err() {
-            eprintln!("waiting for another build that holds `{}`", path.display());
-            file.lock().with_context(|| format!("failed to lock `{}`", path.display()))?;
+            crate::term::say(&format!("waiting for another build that holds `{kind}-{key}`"));
+            wait_for(&file).with_context(|| format!("failed to lock `{kind}-{key}`"))?;
         }
         Ok(file)
     }
@@ -138,6 +174,18 @@ impl ImageDir {
     }
 }
 
+/// Locks `file`; polled, so that Ctrl-C ends the wait.
+fn wait_for(file: &File) -> Result<()> {
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+            Err(TryLockError::WouldBlock) => anyhow::ensure!(!crate::run::interrupted(), "interrupted"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// `mkdir -p` with an error that names the folder.
 pub fn create_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("failed to create `{}`", dir.display()))
@@ -153,6 +201,21 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     set_mode(file.path(), 0o644)?;
     file.persist(path).map_err(|e| e.error).with_context(context)?;
     Ok(())
+}
+
+/// What stands in a folder, sorted; nothing when it does not exist.
+fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("failed to read `{}`", dir.display()))?,
+    };
+    let mut paths = entries.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Copies `from` to `to` atomically, mode included.

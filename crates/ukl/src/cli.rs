@@ -1,0 +1,297 @@
+//! The command line as typed words; what they mean is decided in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::manifest;
+use crate::term;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0–255  of `run` and `up`: the program's own, 128+N after signal N
+  2      wrong usage or manifest          122  kernel source, patches or build
+  120    this machine lacks something     123  QEMU or the guest did not come up
+  121    the program cannot be built      124  time limit   130  interrupted
+  255    the guest kernel panicked        125  a defect of ukl itself";
+
+/// Turn a C program into a Linux image that runs it inside the kernel.
+#[derive(Debug, Parser)]
+#[command(name = "ukl", version, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(infer_subcommands = false, arg_required_else_help = true)]
+pub struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Print every command and run none of them
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+    /// Show commands as they run
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Print one JSON object on standard output (docs/json.md)
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to colour messages: auto, always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub color: ColorChoice,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build the image
+    Build(BuildArgs),
+    /// Boot the image that was built last; exits as the program does
+    Run(RunArgs),
+    /// Build, then run
+    Up(UpArgs),
+    /// Show what is linked in: sections, symbols, imports, system call sites, red zones
+    Inspect(InspectArgs),
+    /// Show what this machine lacks for building and booting
+    Doctor(DoctorArgs),
+    /// Remove the image folder
+    Clean(CleanArgs),
+    /// Show or prune what builds share
+    Cache(CacheArgs),
+    /// Prefix every symbol of an object or archive (as `objcopy --prefix-symbols`)
+    Prefix(PrefixArgs),
+    /// Print a completion script
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one page per command
+    Man {
+        /// Folder to write the pages to
+        dir: Option<PathBuf>,
+    },
+}
+
+/// What to build, and where the image is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Target {
+    /// A folder with ukl.toml, or C files [default: the current folder]
+    #[arg(value_name = "DIR|FILE")]
+    pub target: Vec<PathBuf>,
+    /// Image folder [default: build/NAME in the project's folder]
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// What replaces values of the manifest when building.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BuildOptions {
+    /// `debian`, or a kernel tree or tarball (never modified)
+    #[arg(long, value_name = "SOURCE", help_heading = "Build options")]
+    pub kernel_source: Option<String>,
+    /// gcc, clang or the path of one
+    #[arg(long, value_name = "CC", help_heading = "Build options")]
+    pub compiler: Option<String>,
+    /// Build a kernel with debugging aids
+    #[arg(long, help_heading = "Build options")]
+    pub debug_kernel: bool,
+}
+
+/// How to boot.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BootOptions {
+    /// Acceleration: auto, kvm or tcg
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "auto",
+        help_heading = "Boot options",
+        hide_possible_values = true
+    )]
+    pub accel: Accel,
+    /// Machine: auto, microvm or q35
+    #[arg(
+        long,
+        value_name = "TYPE",
+        default_value = "auto",
+        help_heading = "Boot options",
+        hide_possible_values = true
+    )]
+    pub machine: MachineType,
+    /// Memory of the guest, e.g. 128M
+    #[arg(long, value_name = "SIZE", value_parser = manifest::memory_mib, help_heading = "Boot options")]
+    pub memory: Option<u32>,
+    /// Number of CPUs
+    #[arg(long, alias = "smp", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Boot options")]
+    pub cpus: Option<u32>,
+    /// Stop the guest after so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Boot options")]
+    pub timeout: Option<u64>,
+    /// Forward a TCP port of this machine to the guest
+    #[arg(short, long = "port", value_name = "HOST:GUEST", value_parser = manifest::port, help_heading = "Boot options")]
+    pub ports: Vec<(u16, u16)>,
+    /// A shell on the console; type the trigger (/UKL) to start the program
+    #[arg(long, help_heading = "Boot options", conflicts_with_all = ["pid1", "twin"])]
+    pub shell: bool,
+    /// The program is process 1; no other program is in the image
+    #[arg(long, help_heading = "Boot options", conflicts_with = "twin")]
+    pub pid1: bool,
+    /// Run the program's ring-3 twin instead
+    #[arg(long, help_heading = "Boot options")]
+    pub twin: bool,
+    /// Arguments of the program, instead of the manifest's
+    #[arg(last = true, value_name = "ARGS")]
+    pub args: Vec<String>,
+}
+
+/// `ukl build`.
+#[derive(Debug, Clone, Args)]
+pub struct BuildArgs {
+    /// What to build.
+    #[command(flatten)]
+    pub target: Target,
+    /// How.
+    #[command(flatten)]
+    pub build: BuildOptions,
+}
+
+/// `ukl run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// What to run.
+    #[command(flatten)]
+    pub target: Target,
+    /// How.
+    #[command(flatten)]
+    pub boot: BootOptions,
+}
+
+/// `ukl up`.
+#[derive(Debug, Clone, Args)]
+pub struct UpArgs {
+    /// What to build and run.
+    #[command(flatten)]
+    pub target: Target,
+    /// How to build.
+    #[command(flatten)]
+    pub build: BuildOptions,
+    /// How to run.
+    #[command(flatten)]
+    pub boot: BootOptions,
+}
+
+/// `ukl inspect`.
+#[derive(Debug, Clone, Args)]
+pub struct InspectArgs {
+    /// A project, an image folder, or an object or archive such as UKL.a
+    #[arg(value_name = "DIR|FILE")]
+    pub target: Option<PathBuf>,
+    /// How many of the biggest symbols to show
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+}
+
+/// `ukl doctor`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DoctorArgs {
+    /// Install what is missing (as root, or with sudo that needs no password)
+    #[arg(long)]
+    pub install: bool,
+}
+
+/// `ukl clean`.
+#[derive(Debug, Clone, Args)]
+pub struct CleanArgs {
+    /// Whose image to remove.
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `ukl cache`.
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+/// What to do with the cache.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum CacheCommand {
+    /// List entries with their sizes and last use
+    Ls,
+    /// Remove entries
+    Prune {
+        /// Keep entries that were used in the last so many days
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        unused_for: u64,
+        /// Remove everything
+        #[arg(long, conflicts_with = "unused_for")]
+        all: bool,
+    },
+}
+
+/// `ukl prefix`.
+#[derive(Debug, Clone, Args)]
+pub struct PrefixArgs {
+    /// Object or archive
+    pub input: PathBuf,
+    /// Where to write it [default: in place]
+    pub output: Option<PathBuf>,
+    /// The prefix
+    #[arg(long, default_value = "ukl_")]
+    pub prefix: String,
+    /// Leave the linker's own names alone, as image builds do
+    #[arg(long)]
+    pub exempt: bool,
+}
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl From<ColorChoice> for term::Color {
+    fn from(choice: ColorChoice) -> Self {
+        match choice {
+            ColorChoice::Auto => term::Color::Auto,
+            ColorChoice::Always => term::Color::Always,
+            ColorChoice::Never => term::Color::Never,
+        }
+    }
+}
+
+/// `--accel`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// KVM when a probe says that it works, TCG otherwise.
+    #[default]
+    Auto,
+    /// Hardware virtualisation.
+    Kvm,
+    /// QEMU's own translator.
+    Tcg,
+}
+
+/// `--machine`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum MachineType {
+    /// microvm for one CPU without devices, q35 otherwise.
+    #[default]
+    Auto,
+    /// The fast, minimal machine.
+    Microvm,
+    /// A PC with PCI.
+    Q35,
+}

@@ -1,0 +1,185 @@
+//! What each command does: the library called, the answer printed, the exit code chosen.
+
+mod project;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser};
+use serde_json::{json, Value};
+
+use crate::cache::{self, Prune};
+use crate::cli::{CacheCommand, Cli, Command, Global};
+use crate::error::{self, fail, Class, Failure, Result, EXIT_INTERRUPTED};
+use crate::run::{self, Shell};
+use crate::workdir::{self, Cache};
+use crate::{doctor, term};
+
+/// What a command found out, in both forms, and the exit code.
+pub struct Answer {
+    /// For a person, printed on standard output.
+    pub text: String,
+    /// For `--json`.
+    pub json: Value,
+    /// The process's exit code.
+    pub code: u8,
+}
+
+impl Answer {
+    fn new(text: impl Into<String>, json: Value) -> Self {
+        Answer { text: text.into(), json, code: 0 }
+    }
+}
+
+/// Runs the command line; returns the exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe is the only way in which this fails.
+            let _ = error.print();
+            return error.exit_code() as u8;
+        }
+    };
+    term::init(cli.global.color.into(), cli.global.json);
+    let name = name(&cli.command);
+    let global = cli.global;
+    let result = run::catch_interrupts().and_then(|()| dispatch(cli));
+    if run::interrupted() {
+        term::say("interrupted");
+        return EXIT_INTERRUPTED;
+    }
+    match result.and_then(|answer| print(name, global, answer)) {
+        Ok(code) => code,
+        // Whoever closed our output has seen enough.
+        Err(error) if term::is_closed_pipe(&error) => 0,
+        Err(error) => report(name, global, &error),
+    }
+}
+
+fn name(command: &Command) -> &'static str {
+    match command {
+        Command::Build(_) => "build",
+        Command::Run(_) => "run",
+        Command::Up(_) => "up",
+        Command::Inspect(_) => "inspect",
+        Command::Doctor(_) => "doctor",
+        Command::Clean(_) => "clean",
+        Command::Cache(_) => "cache",
+        Command::Prefix(_) => "prefix",
+        Command::Completions { .. } => "completions",
+        Command::Man { .. } => "man",
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Answer> {
+    let shell = Shell { verbose: cli.global.verbose, dry_run: cli.global.dry_run };
+    match cli.command {
+        Command::Doctor(args) => examine(&shell, args.install),
+        Command::Clean(args) => project::clean(&args.target, shell.dry_run),
+        Command::Cache(args) => shared(args.command, shell.dry_run),
+        Command::Completions { shell } => Ok(completions(shell)),
+        Command::Man { dir } => manual(dir),
+        other => Err(fail(Class::Usage, format!("`ukl {}` is not there yet", name(&other))).into()),
+    }
+}
+
+fn print(name: &str, global: Global, answer: Answer) -> Result<u8> {
+    if global.json {
+        let mut object = json!({ "ukl": env!("CARGO_PKG_VERSION"), "command": name, "exit_code": answer.code });
+        object["result"] = answer.json;
+        print_object(global, object)?;
+    } else {
+        term::out(&answer.text)?;
+    }
+    Ok(answer.code)
+}
+
+fn print_object(global: Global, mut object: Value) -> Result<()> {
+    if global.dry_run {
+        object["commands"] = json!(run::announced());
+    }
+    term::out(&format!("{}\n", serde_json::to_string_pretty(&object)?))
+}
+
+fn report(name: &str, global: Global, error: &anyhow::Error) -> u8 {
+    let (text, code) = error::render(error);
+    let text = text.strip_prefix("error:").map_or(text.clone(), |rest| term::paint("1;31", "error:") + rest);
+    term::say(&text);
+    if global.json {
+        let failure = error.chain().find_map(|e| e.downcast_ref::<Failure>());
+        let message = error.chain().map(|e| e.to_string()).collect::<Vec<_>>().join(": ");
+        let object = json!({
+            "ukl": env!("CARGO_PKG_VERSION"), "command": name, "exit_code": code,
+            "error": {
+                "blame": failure.map(|f| f.class.word()),
+                "message": message,
+                "hint": failure.and_then(|f| f.hint.as_deref()),
+                "command": failure.and_then(|f| f.command.as_deref()),
+                "log": failure.and_then(|f| f.log.as_deref()),
+            },
+        });
+        // The exit code tells the same to a reader who went away.
+        let _ = print_object(global, object);
+    }
+    code
+}
+
+fn examine(shell: &Shell, install: bool) -> Result<Answer> {
+    let mut report = doctor::examine();
+    if install && !report.missing.is_empty() {
+        doctor::install(shell, &Cache::from_env()?, &report.missing)?;
+        report = doctor::examine();
+    }
+    let code = if report.missing.is_empty() { 0 } else { Class::Host.exit_code() };
+    Ok(Answer { text: report.text(), json: serde_json::to_value(&report)?, code })
+}
+
+fn shared(command: CacheCommand, dry_run: bool) -> Result<Answer> {
+    let cache = Cache::from_env()?;
+    match command {
+        CacheCommand::Ls => {
+            let entries = cache::list(&cache)?;
+            let json = json!({ "root": cache.root(), "entries": entries });
+            Ok(Answer::new(cache::table(&cache, &entries), json))
+        }
+        CacheCommand::Prune { unused_for, all } => {
+            let days = Duration::from_secs(unused_for.saturating_mul(86_400));
+            let prune = if all { Prune::All } else { Prune::UnusedFor(days) };
+            let removed = cache::prune(&cache, prune, dry_run)?;
+            let bytes = removed.iter().map(|e| e.bytes).sum();
+            let verb = if dry_run { "would remove" } else { "removed" };
+            let text = format!("{verb} {} entries, {}\n", removed.len(), cache::human_size(bytes));
+            Ok(Answer::new(text, json!({ "root": cache.root(), "removed": removed })))
+        }
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Answer {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "ukl", &mut script);
+    let text = String::from_utf8_lossy(&script).into_owned();
+    Answer::new(text.clone(), json!({ "script": text }))
+}
+
+fn manual(dir: Option<PathBuf>) -> Result<Answer> {
+    let mut command = Cli::command();
+    command.build();
+    let Some(dir) = dir else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page)?;
+        let text = String::from_utf8_lossy(&page).into_owned();
+        return Ok(Answer::new(text.clone(), json!({ "page": text })));
+    };
+    let mut pages = Vec::new();
+    for command in std::iter::once(&command).chain(command.get_subcommands()) {
+        let man = clap_mangen::Man::new(command.clone());
+        let path = dir.join(man.get_filename());
+        let mut page = Vec::new();
+        man.render(&mut page)?;
+        workdir::write_atomic(&path, &page)?;
+        pages.push(path);
+    }
+    let text = pages.iter().map(|path| format!("{}\n", path.display())).collect::<String>();
+    Ok(Answer::new(text, json!({ "pages": pages })))
+}

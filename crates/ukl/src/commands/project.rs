@@ -1,0 +1,71 @@
+//! From what the user named on the command line to a manifest and an image folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde_json::json;
+
+use super::Answer;
+use crate::cli::Target;
+use crate::error::{fail, Class, Result};
+use crate::manifest::{self, Manifest};
+use crate::workdir::ImageDir;
+
+/// The manifest that `target` names: a folder, a `ukl.toml`, or plain C files.
+pub(super) fn manifest(target: &Target) -> Result<Manifest> {
+    match target.target.as_slice() {
+        [] => manifest::load(Path::new(".")),
+        [one] if one.is_dir() || one.extension().is_some_and(|e| e == "toml") => manifest::load(one),
+        files => match files.iter().find(|file| file.is_dir()) {
+            Some(dir) => {
+                Err(fail(Class::Usage, format!("`{}` is a folder: name one folder or C files", dir.display())).into())
+            }
+            None => manifest::from_files(files),
+        },
+    }
+}
+
+/// The image folder: `--out`, or `build/NAME` in the project's folder.
+pub(super) fn image_dir(target: &Target, manifest: &Manifest) -> Result<ImageDir> {
+    let dir = match &target.out {
+        Some(dir) => dir.clone(),
+        None => manifest.dir.join("build").join(&manifest.name),
+    };
+    Ok(ImageDir::at(std::path::absolute(dir)?))
+}
+
+/// Removes an image folder, if it is one of ours.
+pub(super) fn clean(target: &Target, dry_run: bool) -> Result<Answer> {
+    let image = match (&target.out, target.target.as_slice()) {
+        (Some(out), []) => ImageDir::at(out),
+        _ => image_dir(target, &manifest(target)?)?,
+    };
+    let root = image.root();
+    if !root.exists() {
+        return Ok(Answer::new(format!("nothing at `{}`\n", root.display()), json!({ "removed": [] })));
+    }
+    if !is_ours(&image) {
+        let failure = fail(Class::Usage, format!("`{}` is no image folder: nothing was removed", root.display()));
+        return Err(failure.hint("an image folder has `image.json` or `stages`").into());
+    }
+    if !dry_run {
+        fs::remove_dir_all(root).with_context(|| format!("failed to remove `{}`", root.display()))?;
+        remove_if_empty(root.parent());
+    }
+    let verb = if dry_run { "would remove" } else { "removed" };
+    let removed: [PathBuf; 1] = [root.to_owned()];
+    Ok(Answer::new(format!("{verb} `{}`\n", root.display()), json!({ "removed": removed })))
+}
+
+fn is_ours(image: &ImageDir) -> bool {
+    !image.root().is_symlink() && (image.manifest().is_file() || image.stage("").is_dir())
+}
+
+/// `build/` goes with the last image in it; any other folder stays.
+fn remove_if_empty(dir: Option<&Path>) {
+    if let Some(dir) = dir.filter(|dir| dir.file_name().is_some_and(|name| name == "build")) {
+        // Fails when something is left in it, and then it must stay.
+        let _ = fs::remove_dir(dir);
+    }
+}
