@@ -7,6 +7,7 @@ pub mod error;
 pub mod term;
 pub mod run;
 pub mod workdir;
+pub mod stamp;
 
 // The stages, in the order in which data flows.
 pub mod manifest;

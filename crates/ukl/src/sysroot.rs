@@ -1,12 +1,209 @@
 //! [`Toolchain`] → [`Sysroot`]: the unmodified C library, built once from its source package.
 
-use std::path::PathBuf;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::error::{fail, Class, Result};
+use crate::run::{Cmd, Shell};
+use crate::toolchain::Toolchain;
+use crate::workdir::{self, Cache};
 
 /// Headers, start files and archives to compile and link against.
 #[derive(Debug, Clone)]
 pub struct Sysroot {
-    /// The folder: `include/`, `lib/`, `hook/` (the `as` wrapper for `-B`).
+    /// The folder: `include/`, `lib/`, `hook/` (the `as` wrapper for `-B`), `bin/cc`.
     pub dir: PathBuf,
     /// Content key of the cache entry.
     pub key: String,
+}
+
+impl Sysroot {
+    /// A file of `lib/`.
+    pub fn lib(&self, name: &str) -> PathBuf {
+        self.dir.join("lib").join(name)
+    }
+
+    /// The compiler for build systems: kernel-mode flags built in, links ring-3 programs.
+    pub fn cc(&self) -> PathBuf {
+        self.dir.join("bin/cc")
+    }
+
+    /// The flags of every compilation against this sysroot; no host header is in reach.
+    pub fn cflags(&self, toolchain: &Toolchain) -> Vec<String> {
+        let mut flags: Vec<String> = toolchain.kernel_flags().into_iter().map(str::to_owned).collect();
+        flags.push(format!("-B{}/", self.dir.join("hook").display()));
+        flags.extend(["-nostdinc".to_owned()]);
+        for include in [self.dir.join("include"), toolchain.include.clone()] {
+            flags.extend(["-isystem".to_owned(), include.display().to_string()]);
+        }
+        flags
+    }
+}
+
+const SITES: &str = include_str!("../data/sites.s");
+const AS: &str = include_str!("../data/as.sh");
+const CC: &str = include_str!("../data/cc.sh");
+const CFLAGS: &str = "-O2";
+/// Counts changes of the recipe in this file that the other parts of the key do not show.
+const RECIPE: &str = "1";
+
+/// What musl's build makes besides `libc.a`: `crt1.o` and its kin, and the empty archives.
+const PARTS: [&str; 12] = [
+    "libc.a",
+    "crt1.o",
+    "crti.o",
+    "crtn.o",
+    "libm.a",
+    "librt.a",
+    "libpthread.a",
+    "libcrypt.a",
+    "libutil.a",
+    "libxnet.a",
+    "libresolv.a",
+    "libdl.a",
+];
+
+/// Builds musl for `toolchain`, or finds it in the cache.
+///
+/// Errors: class `Host` when the source package cannot be had or a tool is missing; an
+/// interrupted build leaves nothing that a later one would take for an entry.
+pub fn build(shell: &Shell, cache: &Cache, toolchain: &Toolchain) -> Result<Sysroot> {
+    let source = source::fetch(shell, cache)?;
+    let headers = kernel_headers()?;
+    let flags = toolchain.kernel_flags().join(" ");
+    let parts = [SITES, AS, CC, CFLAGS, RECIPE, &flags, &source.sha256, &toolchain.id, &headers.version];
+    let key = workdir::hash(parts)[..24].to_owned();
+    let sysroot = Sysroot { dir: cache.entry("musl", &key), key };
+    if sysroot.dir.exists() {
+        return Ok(sysroot);
+    }
+    let _lock = cache.lock("musl", &sysroot.key)?;
+    if sysroot.dir.exists() {
+        return Ok(sysroot);
+    }
+    let work = workdir::staging(&sysroot.dir)?;
+    make(shell, toolchain, &source.tree, &sysroot, work.path())?;
+    if !shell.dry_run {
+        add_kernel_headers(&headers, &work.path().join("out/include"))?;
+        workdir::commit(&work.path().join("out"), &sysroot.dir)?;
+    }
+    Ok(sysroot)
+}
+
+/// Builds out of tree in `work` and leaves the sysroot's files in `work/out`.
+fn make(shell: &Shell, toolchain: &Toolchain, tree: &Path, sysroot: &Sysroot, work: &Path) -> Result<()> {
+    let out = work.join("out");
+    write_hook(toolchain, sysroot, &out)?;
+    let build = work.join("build");
+    workdir::create_dir(&build)?;
+    let log = work.join("musl.log");
+    let hook = out.join("hook");
+    let flags = toolchain.kernel_flags().join(" ");
+    // The cache's place must not show in the bytes of an assertion's message.
+    let cflags = format!("{CFLAGS} {flags} -B{}/ -ffile-prefix-map={}=musl", hook.display(), tree.display());
+    let configure = Cmd::new(tree.join("configure"))
+        .args(["--target=x86_64", "--disable-shared", "--disable-wrapper"])
+        .arg(format!("--srcdir={}", tree.display()))
+        .env("CC", &toolchain.cc)
+        .env("AR", &toolchain.ar)
+        .env("RANLIB", toolchain.ar.with_file_name("ranlib"))
+        .env("CFLAGS", cflags)
+        .env("LIBCC", &toolchain.libgcc)
+        .cwd(&build)
+        .log(&log);
+    run(shell, &configure)?;
+    let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let make = Cmd::new("nice").args(["-n", "10", "make", "-s", &format!("-j{jobs}")]);
+    let make = make.args(PARTS.map(|part| format!("lib/{part}"))).cwd(&build).log(&log);
+    run(shell, &make)?;
+    let install = Cmd::new("make").args(["install-headers", "prefix="]);
+    run(shell, &install.arg(format!("DESTDIR={}", out.display())).cwd(&build).log(&log))?;
+    if shell.dry_run {
+        return Ok(());
+    }
+    for part in PARTS {
+        workdir::copy_atomic(&build.join("lib").join(part), &out.join("lib").join(part))?;
+    }
+    Ok(())
+}
+
+/// Runs one step of the build; on failure the log outlives the temporary folder in the message.
+fn run(shell: &Shell, cmd: &Cmd) -> Result<()> {
+    let mut tail = std::collections::VecDeque::new();
+    let output = shell.run_with(cmd, &mut |line| {
+        tail.push_back(line.chars().take(300).collect::<String>());
+        if tail.len() > 10 {
+            tail.pop_front();
+        }
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let tail: Vec<String> = tail.into();
+    let text = format!("the C library does not build ({})\n    {}", output.status, tail.join("\n    "));
+    Err(fail(Class::Host, text).command(cmd.display()).into())
+}
+
+fn write_hook(toolchain: &Toolchain, sysroot: &Sysroot, out: &Path) -> Result<()> {
+    let assembler = quoted(&toolchain.assembler.display().to_string());
+    let cc = CC
+        .replace("@SYSROOT@", &inside_quotes(&sysroot.dir.display().to_string()))
+        .replace("@LIBGCC@", &inside_quotes(&toolchain.libgcc.display().to_string()))
+        .replace("@CC@", &inside_quotes(&toolchain.cc.display().to_string()))
+        .replace("@FLAGS@", &sysroot.cflags(toolchain).iter().map(|f| quoted(f)).collect::<Vec<_>>().join(" "));
+    workdir::write_atomic(&out.join("hook/sites.s"), SITES.as_bytes())?;
+    for (name, text) in [("hook/as", AS.replace("@AS@", &assembler)), ("bin/cc", cc)] {
+        workdir::write_atomic(&out.join(name), text.as_bytes())?;
+        workdir::set_mode(&out.join(name), 0o755)?;
+    }
+    Ok(())
+}
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", inside_quotes(word))
+}
+
+fn inside_quotes(word: &str) -> String {
+    word.replace('\'', r"'\''")
+}
+
+/// The host's copy of the kernel's user-space headers, which every C library borrows.
+struct KernelHeaders {
+    /// Folders to copy, with their names in the sysroot.
+    folders: Vec<(PathBuf, &'static str)>,
+    /// Content of `linux/version.h`.
+    version: String,
+}
+
+fn kernel_headers() -> Result<KernelHeaders> {
+    let missing = || fail(Class::Host, "the kernel's headers are not installed");
+    let missing = || missing().hint("apt-get install --yes linux-libc-dev");
+    let version = std::fs::read_to_string("/usr/include/linux/version.h").map_err(|_| missing())?;
+    let mut folders = Vec::new();
+    for (name, places) in [
+        ("linux", &["/usr/include/linux"][..]),
+        ("asm-generic", &["/usr/include/asm-generic"]),
+        ("asm", &["/usr/include/x86_64-linux-gnu/asm", "/usr/include/asm"]),
+        ("mtd", &["/usr/include/mtd"]),
+    ] {
+        let place = places.iter().map(PathBuf::from).find(|place| place.is_dir()).ok_or_else(missing)?;
+        folders.push((place, name));
+    }
+    Ok(KernelHeaders { folders, version })
+}
+
+fn add_kernel_headers(headers: &KernelHeaders, include: &Path) -> Result<()> {
+    for (from, name) in &headers.folders {
+        for entry in walkdir::WalkDir::new(from).follow_links(true) {
+            let entry = entry.with_context(|| format!("failed to list `{}`", from.display()))?;
+            if entry.file_type().is_file() {
+                let below = entry.path().strip_prefix(from)?;
+                workdir::copy_atomic(entry.path(), &include.join(name).join(below))?;
+            }
+        }
+    }
+    Ok(())
 }

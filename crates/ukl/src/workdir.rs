@@ -226,6 +226,28 @@ pub fn copy_atomic(from: &Path, to: &Path) -> Result<()> {
     set_mode(to, fs::metadata(from)?.permissions().mode())
 }
 
+/// A temporary folder beside the cache entry `entry`, to be filled and then [`commit`]ted.
+///
+/// The caller holds the entry's lock, so whatever an interrupted build left here is rubbish.
+pub fn staging(entry: &Path) -> Result<tempfile::TempDir> {
+    let dir = entry.parent().unwrap_or(Path::new("."));
+    create_dir(dir)?;
+    let prefix = format!(".{}-", entry.file_name().unwrap_or_default().to_string_lossy());
+    for left in fs::read_dir(dir)?.filter_map(|left| left.ok()) {
+        if left.file_name().to_string_lossy().starts_with(&prefix) {
+            fs::remove_dir_all(left.path()).with_context(|| format!("failed to remove `{}`", left.path().display()))?;
+        }
+    }
+    let context = || format!("failed to create a folder in `{}`", dir.display());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(dir).with_context(context)
+}
+
+/// Makes the finished folder `from` the cache entry `entry`, in one step.
+pub fn commit(from: &Path, entry: &Path) -> Result<()> {
+    set_mode(from, 0o755)?;
+    fs::rename(from, entry).with_context(|| format!("failed to create `{}`", entry.display()))
+}
+
 /// Reads a file with an error that names it.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))
@@ -285,6 +307,19 @@ mod tests {
         write_atomic(&path, b"abc").unwrap();
         let want = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hash_file(&path).unwrap(), want);
+    }
+
+    #[test]
+    fn an_interrupted_build_leaves_no_entry_and_no_rubbish_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let entry = dir.path().join("musl/key");
+        let interrupted = staging(&entry).unwrap().keep();
+        assert!(!entry.exists() && interrupted.exists());
+        let work = staging(&entry).unwrap();
+        assert!(!interrupted.exists());
+        create_dir(&work.path().join("out/sub")).unwrap();
+        commit(&work.path().join("out"), &entry).unwrap();
+        assert!(entry.join("sub").is_dir());
     }
 
     #[test]
