@@ -2,13 +2,21 @@
 //!
 //! The crate's one law: no file, no process, no clock, no environment.
 
+mod error;
+mod raw;
+
+// Objects and archives.
 pub mod ar;
-pub mod console;
 pub mod elf;
-pub mod kconfig;
-pub mod makelog;
-pub mod newc;
 pub mod prefix;
 pub mod scan;
-pub mod series;
 pub mod sites;
+// What the guest is made of.
+pub mod kconfig;
+pub mod newc;
+pub mod series;
+// What others say.
+pub mod console;
+pub mod makelog;
+
+pub use error::{Error, Result};
