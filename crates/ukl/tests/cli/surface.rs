@@ -1,0 +1,93 @@
+//! Help, usage errors, completions, manual, colours, closed pipes.
+
+use std::io::Read;
+
+use crate::world::World;
+
+const COMMANDS: [&str; 10] =
+    ["build", "run", "up", "inspect", "doctor", "clean", "cache", "prefix", "completions", "man"];
+
+#[test]
+fn help_lists_every_command_and_exit_code() {
+    let done = World::new().ukl(&["--help"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    for command in COMMANDS {
+        assert!(done.out.contains(&format!("\n  {command} ")), "no {command} in\n{}", done.out);
+    }
+    for code in ["120", "121", "122", "123", "124", "125", "130", "255"] {
+        assert!(done.out.contains(code), "no {code} in\n{}", done.out);
+    }
+    assert!(done.out.lines().count() < 50, "{}", done.out);
+}
+
+#[test]
+fn every_command_has_help() {
+    for command in COMMANDS {
+        let done = World::new().ukl(&[command, "--help"]);
+        assert!(done.code == Some(0) && done.out.contains("Usage:"), "{done:?}");
+    }
+}
+
+#[test]
+fn usage_errors_end_with_2() {
+    let world = World::new();
+    world.ukl::<&str>(&[]).fails(2, &["Usage: ukl"]);
+    world.ukl(&["biuld"]).fails(2, &["unrecognized subcommand 'biuld'", "'build'"]);
+    world.ukl(&["up", "--memory", "12"]).fails(2, &["`12` is no memory size: write a number with `M` or `G`"]);
+    world.ukl(&["up", "-p", "80"]).fails(2, &["`80` is no port pair"]);
+    world.ukl(&["up", "--cpus", "0"]).fails(2, &["0 is not in 1..=64"]);
+    world.ukl(&["up", "--shell", "--twin"]).fails(2, &["cannot be used with"]);
+    world.ukl(&["up", "--accel", "xen"]).fails(2, &["xen", "kvm"]);
+}
+
+#[test]
+fn completions_and_manual_name_every_command() {
+    let world = World::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = world.ukl(&["completions", shell]).out;
+        assert!(COMMANDS.iter().all(|command| script.contains(command)), "{shell}:\n{script}");
+    }
+    let page = world.ukl(&["man"]).out;
+    assert!(COMMANDS.iter().all(|command| page.contains(&format!("ukl\\-{command}(1)"))), "{page}");
+    let pages = world.ukl(&["man", "pages"]);
+    assert_eq!(pages.out.lines().count(), COMMANDS.len() + 1, "{pages:?}");
+    assert!(world.files("project/pages").contains(&"ukl-up.1".to_owned()), "{pages:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let world = World::new();
+    for args in [&["man"][..], &["--help"], &["completions", "zsh"]] {
+        let mut child = world.command(args).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut err = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        let code = child.wait().unwrap().code();
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[test]
+fn nobody_needs_to_read_standard_error() {
+    let world = World::new();
+    let mut child = world.command(&["clean"]).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+}
+
+#[test]
+fn colours_are_used_when_asked_for_only() {
+    let world = World::new();
+    assert!(!world.ukl(&["clean"]).err.contains('\x1b'));
+    assert!(world.ukl(&["clean", "--color", "always"]).err.starts_with("\x1b[1;31merror:\x1b[0m no manifest"));
+}
+
+#[test]
+fn with_json_an_error_is_one_object_too() {
+    let done = World::new().ukl(&["clean", "--json"]);
+    let json = done.json();
+    assert_eq!((done.code, json["exit_code"].as_u64(), json["command"].as_str()), (Some(2), Some(2), Some("clean")));
+    assert_eq!(json["error"]["blame"], "usage");
+    assert_eq!(json["error"]["message"], "no manifest at `./ukl.toml`");
+    assert!(json["error"]["hint"].as_str().unwrap().contains("ukl up hello.c"));
+}

@@ -1,0 +1,108 @@
+//! A private machine for one test: its own home, cache, PATH and project folder.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Folders that vanish with the test.
+pub struct World {
+    dir: tempfile::TempDir,
+    path: Option<String>,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Done {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Done {
+    /// The one JSON object on standard output.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Fails unless the exit code and every part of standard error are as expected.
+    #[track_caller]
+    pub fn fails(&self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        for part in parts {
+            assert!(self.err.contains(part), "no `{part}` in\n{}", self.err);
+        }
+        assert!(!self.err.contains("panicked at"), "{}", self.err);
+    }
+}
+
+impl World {
+    /// A machine with this machine's programs.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("project")).unwrap();
+        World { dir, path: None }
+    }
+
+    /// A machine whose PATH holds only the programs put there with [`World::program`].
+    pub fn bare() -> Self {
+        let mut world = World::new();
+        let bin = world.dir.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        world.path = Some(bin.display().to_string());
+        world
+    }
+
+    /// A path below the machine's root.
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a file below `project/`.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.at("project").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Puts a shell script called `name` into `bin/`.
+    pub fn program(&self, name: &str, script: &str) {
+        let path = self.at("bin").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// `ukl` in `project/`, ready to run.
+    pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ukl"));
+        command.args(args).current_dir(self.at("project")).env("HOME", self.at("home"));
+        command.env("XDG_CACHE_HOME", self.at("cache")).env_remove("NO_COLOR");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(path) = &self.path {
+            command.env("PATH", path);
+        }
+        command
+    }
+
+    /// Runs `ukl` to its end.
+    pub fn ukl<S: AsRef<OsStr>>(&self, args: &[S]) -> Done {
+        done(self.command(args).output().unwrap())
+    }
+
+    /// Every file below `name`, sorted, relative to it.
+    pub fn files(&self, name: &str) -> Vec<String> {
+        let root = self.at(name);
+        let entries = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().filter_map(|e| e.ok());
+        let files = entries.filter(|e| !e.file_type().is_dir());
+        files.map(|e| e.path().strip_prefix(&root).unwrap_or(Path::new("")).display().to_string()).collect()
+    }
+}
+
+/// Output as text.
+pub fn done(output: Output) -> Done {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Done { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
