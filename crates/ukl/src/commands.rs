@@ -1,5 +1,6 @@
 //! What each command does: the library called, the answer printed, the exit code chosen.
 
+mod object;
 mod project;
 
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use serde_json::{json, Value};
 
 use crate::cache::{self, Prune};
 use crate::cli::{CacheCommand, Cli, Command, Global};
-use crate::error::{self, fail, Class, Failure, Result, EXIT_INTERRUPTED};
+use crate::error::{self, fail, Class, Result, EXIT_INTERRUPTED};
 use crate::run::{self, Shell};
 use crate::workdir::{self, Cache};
 use crate::{doctor, term};
@@ -78,6 +79,8 @@ fn dispatch(cli: Cli) -> Result<Answer> {
         Command::Doctor(args) => examine(&shell, args.install),
         Command::Clean(args) => project::clean(&args.target, shell.dry_run),
         Command::Cache(args) => shared(args.command, shell.dry_run),
+        Command::Inspect(args) => object::inspect(&args),
+        Command::Prefix(args) => object::prefix(&args, shell.dry_run),
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Man { dir } => manual(dir),
         other => Err(fail(Class::Usage, format!("`ukl {}` is not there yet", name(&other))).into()),
@@ -107,7 +110,7 @@ fn report(name: &str, global: Global, error: &anyhow::Error) -> u8 {
     let text = text.strip_prefix("error:").map_or(text.clone(), |rest| term::paint("1;31", "error:") + rest);
     term::say(&text);
     if global.json {
-        let failure = error.chain().find_map(|e| e.downcast_ref::<Failure>());
+        let failure = error::find(error);
         let message = error.chain().map(|e| e.to_string()).collect::<Vec<_>>().join(": ");
         let object = json!({
             "ukl": env!("CARGO_PKG_VERSION"), "command": name, "exit_code": code,

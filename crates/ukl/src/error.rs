@@ -108,9 +108,8 @@ impl std::error::Error for Failure {}
 pub fn render(error: &anyhow::Error) -> (String, u8) {
     let chain: Vec<String> = error.chain().map(|e| e.to_string()).collect();
     let mut text = format!("error: {}", chain.join(": "));
-    let Some(failure) = error.chain().find_map(|e| e.downcast_ref::<Failure>()) else {
-        let code = if is_disk_full(error) { Class::Host.exit_code() } else { EXIT_INTERNAL };
-        return (text, code);
+    let Some(failure) = find(error) else {
+        return render_unclassified(text, error);
     };
     text.push_str(&format!("\n  blame   {}", failure.class.word()));
     if let Some(command) = &failure.command {
@@ -125,8 +124,21 @@ pub fn render(error: &anyhow::Error) -> (String, u8) {
     (text, failure.class.exit_code())
 }
 
-fn is_disk_full(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>()).any(|e| e.raw_os_error() == Some(libc::ENOSPC))
+/// The [`Failure`] somewhere in the chain of causes.
+pub fn find(error: &anyhow::Error) -> Option<&Failure> {
+    error.chain().find_map(|e| e.downcast_ref::<Failure>())
+}
+
+/// What the system refused is this machine's matter; anything else without a class is a defect of ours.
+fn render_unclassified(mut text: String, error: &anyhow::Error) -> (String, u8) {
+    let Some(io) = error.chain().find_map(|e| e.downcast_ref::<std::io::Error>()) else {
+        return (text + "\n  blame   ukl", EXIT_INTERNAL);
+    };
+    text.push_str("\n  blame   host");
+    if io.raw_os_error() == Some(libc::ENOSPC) {
+        text.push_str("\n  hint    the disk is full; `ukl cache prune` removes what no build used lately");
+    }
+    (text, Class::Host.exit_code())
 }
 
 #[cfg(test)]
@@ -142,5 +154,15 @@ mod tests {
             "error: compiling: no such file\n  blame   app\n  command $ cc\n  log     /l\n  hint    check"
         );
         assert_eq!(code, 121);
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_the_hosts_fault() {
+        let full = anyhow::Error::from(std::io::Error::from_raw_os_error(libc::ENOSPC)).context("failed to write `x`");
+        let (text, code) = render(&full);
+        assert!(text.starts_with("error: failed to write `x`: No space left on device"), "{text}");
+        assert!(text.contains("\n  blame   host\n  hint    the disk is full"), "{text}");
+        assert_eq!(code, 120);
+        assert_eq!(render(&anyhow::anyhow!("odd")), ("error: odd\n  blame   ukl".into(), 125));
     }
 }

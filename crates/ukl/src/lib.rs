@@ -29,5 +29,6 @@ pub mod boot;
 pub mod pipeline;
 pub mod cache;
 pub mod doctor;
+pub mod inspect;
 pub mod cli;
 pub mod commands;

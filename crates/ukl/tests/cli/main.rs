@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests.
 
 mod host;
+mod object;
 mod surface;
 mod world;
