@@ -23,4 +23,5 @@ if [ $link = yes ]; then
 		'@SYSROOT@/lib/crt1.o' '@SYSROOT@/lib/crti.o' \
 		-Wl,--start-group -lc '@LIBGCC@' -Wl,--end-group '@SYSROOT@/lib/crtn.o'
 fi
-exec '@CC@' @FLAGS@ "$@"
+# Last, so that no flag of the build system undoes them.
+exec '@CC@' "$@" @FLAGS@

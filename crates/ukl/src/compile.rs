@@ -1,10 +1,254 @@
-//! [`Manifest`](crate::manifest::Manifest) → [`Objects`]: compiled once, for both modes.
+//! [`Manifest`] → [`Objects`]: compiled once, for both modes.
 
-use std::path::PathBuf;
+mod deps;
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
+
+use crate::error::{fail, Class, Failure, Result};
+use crate::manifest::Manifest;
+use crate::run::{Cmd, Output, Shell};
+use crate::stamp;
+use crate::sysroot::Sysroot;
+use crate::toolchain::Toolchain;
+use crate::workdir::{self, ImageDir};
 
 /// Objects and archives in link order; system call sites are still `syscall` instructions.
 #[derive(Debug, Clone)]
 pub struct Objects {
     /// Objects and archives of the program itself.
     pub files: Vec<PathBuf>,
+}
+
+/// Flags that a program gets unless its own say otherwise.
+const DEFAULT_FLAGS: [&str; 4] = ["-O2", "-g", "-ffunction-sections", "-fdata-sections"];
+
+/// Runs the manifest's build commands, then compiles its sources, as far as they changed.
+///
+/// Errors (class `App`): a build command fails, a source does not compile, a listed object does
+/// not exist, a source is in a language that is not supported.
+pub fn compile(
+    shell: &Shell,
+    toolchain: &Toolchain,
+    sysroot: &Sysroot,
+    manifest: &Manifest,
+    dir: &ImageDir,
+) -> Result<Objects> {
+    for words in &manifest.build {
+        build_command(shell, toolchain, sysroot, manifest, words, &dir.log("build"))?;
+    }
+    let flags = flags(toolchain, sysroot, manifest);
+    let stage = dir.stage("compile");
+    let jobs: Vec<Job> = manifest.sources.iter().map(|source| job(manifest, source, &stage)).collect::<Result<_>>()?;
+    let key = workdir::hash([&toolchain.id, &sysroot.key]);
+    let log = dir.log("compile");
+    let outcomes = in_parallel(&jobs, |job| match job {
+        Job::Compile { source, object } => {
+            let cmd = Cmd::new(&toolchain.cc).args(&flags).cwd(&manifest.dir);
+            one(shell, cmd, &manifest.dir, &key, source, object)
+        }
+        Job::Take(path) => Ok(take(shell, path)),
+    });
+    let outcomes = outcomes.into_iter().collect::<Result<Vec<_>>>()?;
+    let text: String = outcomes.iter().map(|outcome| outcome.log.as_str()).collect();
+    if !text.is_empty() {
+        workdir::write_atomic(&log, text.as_bytes())?;
+    }
+    match outcomes.into_iter().find_map(|outcome| outcome.failure) {
+        Some(failure) => Err(failure.log(log).into()),
+        None => Ok(Objects { files: jobs.into_iter().map(Job::output).collect() }),
+    }
+}
+
+/// What one job leaves: its part of the log, and why it failed.
+#[derive(Default)]
+struct Outcome {
+    log: String,
+    failure: Option<Failure>,
+}
+
+fn take(shell: &Shell, path: &Path) -> Outcome {
+    let there = shell.dry_run || path.exists();
+    let failure = || {
+        let failure = fail(Class::App, format!("`{}` does not exist", path.display()));
+        failure.hint("the manifest's build commands have to make it")
+    };
+    Outcome { failure: (!there).then(failure), ..Outcome::default() }
+}
+
+/// What becomes of one entry of `sources`.
+enum Job {
+    Compile { source: PathBuf, object: PathBuf },
+    Take(PathBuf),
+}
+
+impl Job {
+    fn output(self) -> PathBuf {
+        match self {
+            Job::Compile { object, .. } => object,
+            Job::Take(path) => path,
+        }
+    }
+}
+
+fn job(manifest: &Manifest, source: &Path, stage: &Path) -> Result<Job> {
+    let shown = source.strip_prefix(&manifest.dir).unwrap_or(source);
+    match source.extension().and_then(|e| e.to_str()) {
+        Some("c" | "S" | "s") => Ok(Job::Compile { source: shown.to_owned(), object: stage.join(object_name(shown)) }),
+        Some("o" | "a") => Ok(Job::Take(source.to_owned())),
+        Some("cc" | "cpp" | "cxx" | "C") => {
+            let text = format!("C++ is not supported yet: `{}`", shown.display());
+            Err(fail(Class::App, text).hint("C and assembler sources, objects and archives are").into())
+        }
+        _ => {
+            let text = format!("`{}` is neither C nor assembler, object or archive", shown.display());
+            Err(fail(Class::App, text).hint("sources end in .c, .S, .s, .o or .a").into())
+        }
+    }
+}
+
+/// A name below the stage's folder that no other source shares.
+fn object_name(source: &Path) -> PathBuf {
+    let mut name = source.file_name().unwrap_or_default().to_owned();
+    name.push(".o");
+    if source.components().all(|part| matches!(part, Component::Normal(_))) {
+        return source.with_file_name(name);
+    }
+    let place = &workdir::hash([source.as_os_str().as_encoded_bytes()])[..8];
+    Path::new("outside").join(place).join(name)
+}
+
+fn flags(toolchain: &Toolchain, sysroot: &Sysroot, manifest: &Manifest) -> Vec<String> {
+    let mut flags: Vec<String> = DEFAULT_FLAGS.map(str::to_owned).to_vec();
+    flags.extend(manifest.cflags.iter().cloned());
+    // The same sources give the same bytes, wherever project and cache lie.
+    flags.push(format!("-ffile-prefix-map={}=.", manifest.dir.display()));
+    flags.push(format!("-ffile-prefix-map={}=/musl", sysroot.dir.display()));
+    // Last, so that no flag of the program undoes them.
+    flags.extend(sysroot.cflags(toolchain));
+    flags
+}
+
+/// Compiles one source unless its object is fresh.
+fn one(shell: &Shell, cmd: Cmd, cwd: &Path, key: &str, source: &Path, object: &Path) -> Result<Outcome> {
+    let depfile = object.with_extension("o.d");
+    let cmd = cmd.arg("-MD").arg("-MF").arg(&depfile).arg("-c").arg(source).arg("-o").arg(object);
+    let key = workdir::hash([key, &cmd.display()]);
+    let before = deps::hash(&key, cwd, source, &depfile);
+    if before.is_some_and(|before| stamp::is_fresh(object, &before)) {
+        return Ok(Outcome::default());
+    }
+    if shell.dry_run {
+        shell.run(&cmd)?;
+        return Ok(Outcome::default());
+    }
+    workdir::create_dir(object.parent().unwrap_or(Path::new(".")))?;
+    stamp::clear(object)?;
+    remove_if_there(&depfile)?;
+    let output = shell.run(&cmd)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let log = format!("$ {}\n{said}", cmd.display());
+    if !output.status.success() {
+        let message = format!("`{}` does not compile: {}", source.display(), first_error(&said, &output));
+        return Ok(Outcome { log, failure: Some(fail(Class::App, message).command(cmd.display())) });
+    }
+    if !said.is_empty() {
+        eprint!("{said}");
+    }
+    if let Some(after) = deps::hash(&key, cwd, source, &depfile) {
+        stamp::write(object, &after)?;
+    }
+    Ok(Outcome { log, failure: None })
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The line that tells why a compiler, an assembler or make gave up.
+fn first_error(text: &str, output: &Output) -> String {
+    let marks = [" error: ", " fatal error: ", " Error: ", ": undefined reference to ", "*** "];
+    let line = text.lines().find(|line| marks.iter().any(|mark| line.contains(mark)));
+    let line = line.or_else(|| text.lines().rfind(|line| !line.trim().is_empty()));
+    line.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned())
+}
+
+/// Runs one of the manifest's own build commands with our compiler in its environment.
+fn build_command(
+    shell: &Shell,
+    toolchain: &Toolchain,
+    sysroot: &Sysroot,
+    manifest: &Manifest,
+    words: &[String],
+    log: &Path,
+) -> Result<()> {
+    let Some((program, args)) = words.split_first() else { return Ok(()) };
+    let flags = DEFAULT_FLAGS.iter().copied().chain(manifest.cflags.iter().map(String::as_str));
+    let cmd = Cmd::new(program)
+        .args(args)
+        .cwd(&manifest.dir)
+        .env("CC", sysroot.cc())
+        .env("AR", &toolchain.ar)
+        .env("CFLAGS", flags.collect::<Vec<_>>().join(" "))
+        .env("LDFLAGS", "")
+        .log(log);
+    if !shell.dry_run {
+        workdir::create_dir(log.parent().unwrap_or(Path::new(".")))?;
+    }
+    let mut text = String::new();
+    let output = shell.run_with(&cmd, &mut |line| {
+        text.push_str(line);
+        text.push('\n');
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let message = format!("build command `{}` failed: {}", words.join(" "), first_error(&text, &output));
+    Err(fail(Class::App, message).command(cmd.display()).log(log).into())
+}
+
+/// `work` on every item, on as many threads as there are processors; answers in the items' order.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get()).min(items.len());
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(index) else { break };
+                let result = work(item);
+                results.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((index, result));
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_never_share_a_name() {
+        let names = ["a.c", "a.S", "src/a.c", "/elsewhere/a.c", "../a.c"].map(|name| object_name(Path::new(name)));
+        assert_eq!(names[0], Path::new("a.c.o"));
+        assert_eq!(names[2], Path::new("src/a.c.o"));
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+        assert!(names.iter().all(|name| name.is_relative()));
+    }
+
+    #[test]
+    fn answers_come_back_in_the_order_of_the_items() {
+        let items: Vec<usize> = (0..100).collect();
+        assert_eq!(in_parallel(&items, |n| n * 2), items.iter().map(|n| n * 2).collect::<Vec<_>>());
+        assert!(in_parallel(&[] as &[u8], |n| *n).is_empty());
+    }
 }

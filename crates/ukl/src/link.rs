@@ -1,6 +1,20 @@
-//! [`Objects`](crate::compile::Objects) → [`Linked`]: one relocatable object and the ring-3 twin.
+//! [`Objects`] → [`Linked`]: one relocatable object and the ring-3 twin.
 
-use std::path::PathBuf;
+mod script;
+mod symbols;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::compile::Objects;
+use crate::error::{fail, Class, Failure, Result};
+use crate::manifest::Manifest;
+use crate::run::{Cmd, Shell};
+use crate::stamp;
+use crate::sysroot::Sysroot;
+use crate::toolchain::Toolchain;
+use crate::workdir::{self, ImageDir};
 
 /// The program as one relocatable object, and its twin.
 #[derive(Debug, Clone)]
@@ -9,4 +23,213 @@ pub struct Linked {
     pub relocatable: PathBuf,
     /// The same objects as a static executable for ring 3.
     pub twin: PathBuf,
+}
+
+/// Links the program twice: for ring 3, and into one object for the kernel.
+///
+/// Errors (class `App`): a library is not found, a symbol is undefined (named, with the object
+/// that wants it) or defined twice, a section would have no place in the kernel.
+pub fn link(
+    shell: &Shell,
+    toolchain: &Toolchain,
+    sysroot: &Sysroot,
+    manifest: &Manifest,
+    objects: &Objects,
+    dir: &ImageDir,
+) -> Result<Linked> {
+    let inputs = Inputs::new(toolchain, sysroot, &objects.files, &manifest.libs)?;
+    let stage = dir.stage("link");
+    let linked = Linked { relocatable: stage.join("program.o"), twin: dir.twin() };
+    let log = dir.log("link");
+    if shell.dry_run {
+        shell.run(&inputs.executable(&linked.twin))?;
+        shell.run(&inputs.whole(&stage.join("whole.o")))?;
+        shell.run(&partial(toolchain, &stage, &linked.relocatable))?;
+        return Ok(linked);
+    }
+    let key = inputs.hash(toolchain)?;
+    if stamp::is_fresh(&linked.relocatable, &key) && stamp::is_fresh(&linked.twin, &key) {
+        return Ok(linked);
+    }
+    for dir in [&stage, log.parent().unwrap_or(&stage)] {
+        workdir::create_dir(dir)?;
+    }
+    stamp::clear(&linked.relocatable)?;
+    stamp::clear(&linked.twin)?;
+    workdir::write_atomic(&log, b"")?;
+    // First the twin: an ordinary link reports what a partial link lets pass.
+    let twin = stage.join("twin");
+    step(shell, &inputs, &inputs.executable(&twin), &log)?;
+    let whole = stage.join("whole.o");
+    step(shell, &inputs, &inputs.whole(&whole), &log)?;
+    let text = script::for_program(&workdir::read(&whole)?)?;
+    workdir::write_atomic(&stage.join("partial.lds"), text.as_bytes())?;
+    step(shell, &inputs, &partial(toolchain, &stage, &linked.relocatable), &log)?;
+    verify(&inputs, &linked.relocatable)?;
+    workdir::copy_atomic(&twin, &linked.twin)?;
+    stamp::write(&linked.twin, &key)?;
+    stamp::write(&linked.relocatable, &key)?;
+    Ok(linked)
+}
+
+/// Links `objects` to the static ring-3 executable `output`, for the guest's own programs.
+pub fn executable(
+    shell: &Shell,
+    toolchain: &Toolchain,
+    sysroot: &Sysroot,
+    objects: &[PathBuf],
+    output: &Path,
+    log: &Path,
+) -> Result<()> {
+    let inputs = Inputs::new(toolchain, sysroot, objects, &[])?;
+    if !shell.dry_run {
+        workdir::create_dir(log.parent().unwrap_or(Path::new(".")))?;
+    }
+    step(shell, &inputs, &inputs.executable(output), log)
+}
+
+/// Everything that is linked, in link order.
+struct Inputs {
+    ld: PathBuf,
+    start: Vec<PathBuf>,
+    objects: Vec<PathBuf>,
+    archives: Vec<PathBuf>,
+    end: PathBuf,
+}
+
+impl Inputs {
+    fn new(toolchain: &Toolchain, sysroot: &Sysroot, files: &[PathBuf], libs: &[String]) -> Result<Self> {
+        let is_archive = |path: &PathBuf| path.extension().is_some_and(|e| e == "a");
+        let (mut archives, objects): (Vec<_>, Vec<_>) = files.iter().cloned().partition(is_archive);
+        for lib in libs {
+            archives.push(library(sysroot, lib)?);
+        }
+        archives.extend([sysroot.lib("libc.a"), toolchain.libgcc.clone()]);
+        let start = ["crt1.o", "crti.o"].map(|name| sysroot.lib(name)).to_vec();
+        Ok(Inputs { ld: toolchain.ld.clone(), start, objects, archives, end: sysroot.lib("crtn.o") })
+    }
+
+    fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let start = self.start.iter().chain(&self.objects);
+        start.chain(&self.archives).chain(std::iter::once(&self.end))
+    }
+
+    /// `options` and all inputs; archives may need one another in any order.
+    fn command(&self, options: &[&str], output: &Path) -> Cmd {
+        let cmd = Cmd::new(&self.ld).args(options).arg("-o").arg(output);
+        let cmd = cmd.args(&self.start).args(&self.objects);
+        cmd.arg("--start-group").args(&self.archives).arg("--end-group").arg(&self.end)
+    }
+
+    fn executable(&self, output: &Path) -> Cmd {
+        self.command(&["-static", "--gc-sections", "--build-id=none", "-z", "noexecstack"], output)
+    }
+
+    fn whole(&self, output: &Path) -> Cmd {
+        self.command(&["-r", "-d"], output)
+    }
+
+    /// Hash over all that decides the outputs.
+    fn hash(&self, toolchain: &Toolchain) -> Result<String> {
+        let mut parts = vec![toolchain.id.clone(), script::TEMPLATE.to_owned()];
+        for file in self.files() {
+            if !file.exists() {
+                let text = format!("`{}` does not exist", file.display());
+                return Err(fail(Class::App, text).into());
+            }
+            parts.push(workdir::hash_file(file)?);
+        }
+        Ok(workdir::hash(parts))
+    }
+}
+
+fn library(sysroot: &Sysroot, lib: &str) -> Result<PathBuf> {
+    if lib.contains('/') {
+        return Ok(PathBuf::from(lib));
+    }
+    let path = sysroot.lib(&format!("lib{lib}.a"));
+    if path.exists() {
+        return Ok(path);
+    }
+    let hint = "`libs` takes musl's own libraries by name, any other archive by path";
+    Err(fail(Class::App, format!("library `{lib}` is not part of the C library")).hint(hint).into())
+}
+
+/// The second step: sections merged under private names, what nothing refers to dropped.
+fn partial(toolchain: &Toolchain, stage: &Path, output: &Path) -> Cmd {
+    Cmd::new(&toolchain.ld)
+        .args(["-r", "-d", "--gc-sections", "-e", "_start", "--force-group-allocation"])
+        .arg("-T")
+        .arg(stage.join("partial.lds"))
+        .arg("-o")
+        .arg(output)
+        .arg(stage.join("whole.o"))
+}
+
+fn step(shell: &Shell, inputs: &Inputs, cmd: &Cmd, log: &Path) -> Result<()> {
+    let cmd = cmd.clone().env("LC_ALL", "C").log(log);
+    let mut text = String::new();
+    let output = shell.run_with(&cmd, &mut |line| {
+        text.push_str(line);
+        text.push('\n');
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(explain(inputs, &text)?.command(cmd.display()).log(log).into())
+}
+
+/// The linker's complaint, with symbol and object named.
+fn explain(inputs: &Inputs, text: &str) -> Result<Failure> {
+    if let Some(symbol) = quoted_after(text, "undefined reference to ") {
+        return undefined(inputs, symbol);
+    }
+    if let Some(symbol) = quoted_after(text, "multiple definition of ") {
+        let places = symbols::places(inputs.files(), symbol)?;
+        let text = format!("`{symbol}` is defined more than once: in {}", list(&places.defined));
+        return Ok(fail(Class::App, text));
+    }
+    let first = text.lines().find(|line| !line.contains("warning:")).unwrap_or("the linker failed");
+    Ok(fail(Class::App, first.to_owned()))
+}
+
+fn undefined(inputs: &Inputs, symbol: &str) -> Result<Failure> {
+    let places = symbols::places(inputs.files(), symbol)?;
+    let text = format!("undefined symbol `{symbol}`, wanted by {}", list(&places.wanted));
+    Ok(fail(Class::App, text).hint("add what defines it to `sources` or `libs`"))
+}
+
+fn list(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
+    let more = names.len().saturating_sub(shown.len());
+    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(", ") + &tail
+}
+
+/// GNU ld quotes names like `this'.
+fn quoted_after<'a>(text: &'a str, words: &str) -> Option<&'a str> {
+    let rest = text.split_once(words)?.1.strip_prefix('`')?;
+    rest.split_once('\'').map(|(name, _)| name)
+}
+
+/// What the kernel's final link may still have to define: the entry, and two linker inventions.
+///
+/// Kernel functions that a program imports join this list once the manifest can name them.
+const DEFINED_LATER: [&str; 3] = ["__ukl_syscall", "_GLOBAL_OFFSET_TABLE_", "__tls_get_addr"];
+
+/// `ld -r` tolerates almost everything, so what it wrote is checked: no symbol is missing, no
+/// section would be placed by chance.
+fn verify(inputs: &Inputs, relocatable: &Path) -> Result<()> {
+    let bytes = workdir::read(relocatable)?;
+    let context = || format!("failed to read back `{}`", relocatable.display());
+    for symbol in symbols::undefined(&bytes).with_context(context)? {
+        if !DEFINED_LATER.contains(&symbol.as_str()) {
+            return Err(undefined(inputs, &symbol)?.into());
+        }
+    }
+    if let Some(section) = script::unplaced(&bytes).with_context(context)? {
+        let text = format!("section `{section}` has no place in the kernel's image");
+        return Err(fail(Class::App, text).into());
+    }
+    Ok(())
 }
