@@ -1,6 +1,13 @@
-//! [`Prefixed`](crate::prefix::Prefixed) → [`AppArchive`]: `UKL.a` with a symbol index.
+//! [`Prefixed`] → [`AppArchive`]: `UKL.a` with a symbol index.
 
 use std::path::PathBuf;
+
+use anyhow::Context;
+use formats::ar::{self, Member};
+
+use crate::error::{fail, Class, Result};
+use crate::prefix::{Prefixed, PREFIX};
+use crate::workdir::{self, ImageDir};
 
 /// The archive that joins the kernel's final link.
 #[derive(Debug, Clone)]
@@ -9,4 +16,24 @@ pub struct AppArchive {
     pub path: PathBuf,
     /// SHA-256 of its bytes.
     pub sha256: String,
+}
+
+/// Writes the archive and reads its index back: the kernel's linker must find the entry.
+pub fn archive(prefixed: &Prefixed, dir: &ImageDir) -> Result<AppArchive> {
+    let data = workdir::read(&prefixed.object)?;
+    let path = dir.archive();
+    let context = || format!("failed to make `{}`", path.display());
+    let bytes = ar::write(&[Member { name: "program.o", data: &data, mode: 0o644 }]).with_context(context)?;
+    let entry = format!("{PREFIX}_start");
+    let index = goblin::archive::Archive::parse(&bytes).with_context(context)?;
+    if index.member_of_symbol(&entry) != Some("program.o") {
+        let text = format!("the archive's index does not list the entry `{entry}`");
+        return Err(fail(Class::App, text).hint("the program has no `main`").into());
+    }
+    // An unchanged archive keeps its time, and the kernel need not be linked again.
+    if !std::fs::read(&path).is_ok_and(|old| old == bytes) {
+        workdir::write_atomic(&path, &bytes)?;
+    }
+    let sha256 = workdir::hash_file(&path)?;
+    Ok(AppArchive { path, sha256 })
 }

@@ -9,10 +9,10 @@ use std::sync::Mutex;
 use crate::error::{fail, Class, Failure, Result};
 use crate::manifest::Manifest;
 use crate::run::{Cmd, Output, Shell};
-use crate::stamp;
 use crate::sysroot::Sysroot;
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, ImageDir};
+use crate::{stamp, term};
 
 /// Objects and archives in link order; system call sites are still `syscall` instructions.
 #[derive(Debug, Clone)]
@@ -154,7 +154,7 @@ fn one(shell: &Shell, cmd: Cmd, cwd: &Path, key: &str, source: &Path, object: &P
         return Ok(Outcome { log, failure: Some(fail(Class::App, message).command(cmd.display())) });
     }
     if !said.is_empty() {
-        eprint!("{said}");
+        term::say(said.trim_end());
     }
     if let Some(after) = deps::hash(&key, cwd, source, &depfile) {
         stamp::write(object, &after)?;
