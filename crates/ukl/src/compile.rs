@@ -45,7 +45,7 @@ pub fn compile(
     let log = dir.log("compile");
     let outcomes = in_parallel(&jobs, |job| match job {
         Job::Compile { source, object } => {
-            let cmd = Cmd::new(&toolchain.cc).args(&flags).cwd(&manifest.dir);
+            let cmd = Cmd::new(&toolchain.cc).args(&flags).cwd(&manifest.dir).env("LC_ALL", "C");
             one(shell, cmd, &manifest.dir, &key, source, object)
         }
         Job::Take(path) => Ok(take(shell, path)),
@@ -133,6 +133,9 @@ fn flags(toolchain: &Toolchain, sysroot: &Sysroot, manifest: &Manifest) -> Vec<S
 /// Compiles one source unless its object is fresh.
 fn one(shell: &Shell, cmd: Cmd, cwd: &Path, key: &str, source: &Path, object: &Path) -> Result<Outcome> {
     let depfile = object.with_extension("o.d");
+    // A source from elsewhere must not carry its place into the object either.
+    let place = source.parent().filter(|place| place.is_absolute());
+    let cmd = cmd.args(place.map(|place| format!("-ffile-prefix-map={}=.", place.display())));
     let cmd = cmd.arg("-MD").arg("-MF").arg(&depfile).arg("-c").arg(source).arg("-o").arg(object);
     let key = workdir::hash([key, &cmd.display()]);
     let before = deps::hash(&key, cwd, source, &depfile);
@@ -191,6 +194,7 @@ fn build_command(
     let cmd = Cmd::new(program)
         .args(args)
         .cwd(&manifest.dir)
+        .env("LC_ALL", "C.UTF-8")
         .env("CC", sysroot.cc())
         .env("AR", &toolchain.ar)
         .env("CFLAGS", flags.collect::<Vec<_>>().join(" "))

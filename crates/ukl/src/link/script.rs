@@ -75,8 +75,8 @@ fn statement(list: &mut String, name: &str) {
 }
 
 fn is_known(name: &str) -> bool {
-    let below = |known: &&str| name.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    name == ".comment" || KNOWN.iter().any(|known| below(&known))
+    let below = |known: &str| name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    name == ".comment" || KNOWN.iter().any(|known| below(known))
 }
 
 /// The first section of a finished partial link that the kernel's linker script would not place.
