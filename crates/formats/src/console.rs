@@ -1,1 +1,281 @@
-//! Serial console text → how the guest ended.
+//! Serial console text → how the guest ended; control text → what its init reported.
+
+/// What the console tells about the end of a guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The kernel's panic.
+    pub panic: Option<Panic>,
+    /// The first fault of the kernel that it reported, whether or not it panicked.
+    pub oops: Option<Oops>,
+    /// How the program ended that ran as PID 1.
+    pub init_end: Option<End>,
+    /// The last lines, at most [`LAST`], without escape sequences.
+    pub last: Vec<String>,
+}
+
+/// How many lines [`Facts::last`] keeps.
+pub const LAST: usize = 20;
+
+/// `Kernel panic - not syncing: …`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Panic {
+    /// The text behind `not syncing: `.
+    pub message: String,
+    /// Where the processor was, from the last report before the panic or from the panic's own.
+    pub rip: Option<Rip>,
+    /// The call trace, innermost first, without marks and times.
+    pub backtrace: Vec<String>,
+}
+
+/// `Oops: …`, `BUG: …`, `general protection fault …`: what the kernel says of a fault in itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Oops {
+    /// The first line of the report.
+    pub message: String,
+    /// Where the processor was.
+    pub rip: Option<Rip>,
+    /// The command of the process that ran, from `Comm:`.
+    pub command: Option<String>,
+    /// The call trace, innermost first, without marks and times.
+    pub backtrace: Vec<String>,
+}
+
+/// An instruction pointer as the kernel prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rip {
+    /// Code segment; 0x10 is the kernel's.
+    pub segment: u16,
+    /// The address, when the kernel has no symbols or the code is a process's.
+    pub address: Option<u64>,
+    /// `name+0x1/0x2`.
+    pub symbol: Option<Place>,
+}
+
+/// `name+offset/size`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The function.
+    pub name: String,
+    /// Offset in it.
+    pub offset: u64,
+    /// Its size.
+    pub size: u64,
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With this exit status.
+    Exited(u8),
+    /// By this signal.
+    Killed(u8),
+}
+
+impl End {
+    /// From the word that `wait` returns and that the kernel prints for init.
+    pub fn from_wait(word: u32) -> End {
+        match word & 0x7f {
+            0 => End::Exited((word >> 8) as u8),
+            signal => End::Killed(signal as u8),
+        }
+    }
+
+    /// The status that a shell gives: 128 and the signal's number for a killed program.
+    pub fn code(self) -> u8 {
+        match self {
+            End::Exited(status) => status,
+            End::Killed(signal) => 128 + signal,
+        }
+    }
+}
+
+const PANIC: &str = "Kernel panic - not syncing: ";
+const INIT: &str = "Attempted to kill init! exitcode=0x";
+
+/// Reads what the first serial port showed, from the start of the boot.
+pub fn read(text: &str) -> Facts {
+    let lines: Vec<String> = text.lines().map(|line| plain(line.trim_end_matches('\r'))).collect();
+    let mut facts = Facts::default();
+    let at = lines.iter().position(|line| panic_message(line).is_some());
+    facts.panic = at.map(|at| panic(&lines, at));
+    // What follows a panic is its own report.
+    facts.oops = oops(&lines[..at.unwrap_or(lines.len())]);
+    facts.init_end = facts.panic.as_ref().and_then(|panic| {
+        let digits = panic.message.strip_prefix(INIT)?;
+        let end = digits.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(digits.len());
+        Some(End::from_wait(u32::from_str_radix(&digits[..end], 16).ok()?))
+    });
+    let filled = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(0, |last| last + 1);
+    facts.last = lines[filled.saturating_sub(LAST)..filled].to_vec();
+    facts
+}
+
+fn panic(lines: &[String], at: usize) -> Panic {
+    let message = panic_message(&lines[at]).unwrap_or_default().to_string();
+    // The panic's own report, else that of the fault which led to it, which stands shortly before.
+    let own = &lines[at..];
+    let before = &lines[at.saturating_sub(120)..at];
+    let own_trace = backtrace(own);
+    Panic {
+        message,
+        rip: last_rip(before).or_else(|| last_rip(own)),
+        backtrace: if own_trace.is_empty() { backtrace(before) } else { own_trace },
+    }
+}
+
+fn panic_message(line: &str) -> Option<&str> {
+    let (before, message) = line.split_once(PANIC)?;
+    // `---[ end Kernel panic - not syncing: … ]---` repeats it.
+    (!before.ends_with("end ")).then(|| message.trim_end())
+}
+
+fn oops(lines: &[String]) -> Option<Oops> {
+    const REPORTS: &[&str] = &[
+        "BUG: ",
+        "Oops: ",
+        "general protection fault",
+        "invalid opcode: ",
+        "stack segment: ",
+        "double fault: ",
+        "kernel BUG at ",
+        "traps: PANIC: double fault",
+    ];
+    let at = lines.iter().position(|line| {
+        let message = message(line);
+        REPORTS.iter().any(|report| message.starts_with(report))
+    })?;
+    let report = &lines[at..lines.len().min(at + 120)];
+    let command = report.iter().find_map(|line| line.split_once(" Comm: ")?.1.split(' ').next().map(str::to_string));
+    Some(Oops {
+        message: message(&lines[at]).to_string(),
+        rip: report.iter().find_map(|l| rip(l)),
+        command,
+        backtrace: backtrace(report),
+    })
+}
+
+/// The last report's place; reports that repeat it after the trace say the same.
+fn last_rip(lines: &[String]) -> Option<Rip> {
+    lines.iter().rev().find_map(|line| rip(line))
+}
+
+/// `RIP: 0010:main+0x3/0x10`, `RIP: 0010:0xffffffff81000000`, `RIP: 0033:0x401000`.
+fn rip(line: &str) -> Option<Rip> {
+    let (_, rest) = line.split_once("RIP: ")?;
+    let (segment, place) = rest.split_once(':')?;
+    let segment = u16::from_str_radix(segment, 16).ok()?;
+    let place = place.split(' ').next()?;
+    let address = place.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    let symbol = parse_place(place);
+    (address.is_some() || symbol.is_some()).then_some(Rip { segment, address, symbol })
+}
+
+/// `name+0x1/0x2`.
+fn parse_place(text: &str) -> Option<Place> {
+    let (name, numbers) = text.split_once("+0x")?;
+    let (offset, size) = numbers.split_once("/0x")?;
+    let number = |digits| u64::from_str_radix(digits, 16).ok();
+    Some(Place { name: name.to_string(), offset: number(offset)?, size: number(size)? })
+}
+
+/// The lines of the first call trace; `?` marks addresses that only lay on the stack.
+fn backtrace(lines: &[String]) -> Vec<String> {
+    let Some(start) = lines.iter().position(|line| message(line).starts_with("Call Trace:")) else { return Vec::new() };
+    let mut trace = Vec::new();
+    for line in &lines[start + 1..] {
+        let line = message(line).trim();
+        let is_mark = line.starts_with('<') && line.ends_with('>');
+        if !is_mark && line.starts_with(|c: char| c.is_ascii_uppercase()) && line.contains(':')
+            || line.starts_with("---[")
+        {
+            break;
+        }
+        if !is_mark && !line.is_empty() && !line.starts_with("? ") && (line.contains("+0x") || line.starts_with("0x")) {
+            trace.push(line.to_string());
+        }
+    }
+    trace
+}
+
+/// The line without the time (and thread) that the kernel may print in front: `[    1.234567][    T1] `.
+fn message(line: &str) -> &str {
+    let mut rest = line;
+    while let Some((stamp, behind)) = rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
+        let is_stamp =
+            !stamp.is_empty() && stamp.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '.' | 'T' | 'C'));
+        if !is_stamp {
+            break;
+        }
+        rest = behind.strip_prefix(' ').unwrap_or(behind);
+    }
+    rest
+}
+
+/// A line without terminal escape sequences and control characters.
+pub fn plain(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => match chars.next() {
+                // CSI: parameters up to a final letter. OSC: up to BEL.
+                Some('[') => while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {},
+                Some(']') => while chars.next().is_some_and(|c| c != '\u{7}') {},
+                _ => {}
+            },
+            '\t' => out.push(c),
+            c if c.is_control() => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// What init reported on the second serial port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// Init runs.
+    pub started: bool,
+    /// The commands that init began, in order.
+    pub runs: Vec<Run>,
+    /// Lines that are no report.
+    pub unknown: Vec<String>,
+}
+
+/// One command of a boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Its number, from `run N`; counted when init does not announce its commands.
+    pub index: u32,
+    /// How it ended; `None` while it runs or when the guest died under it.
+    pub end: Option<End>,
+}
+
+/// Reads the control text: lines `start`, `run N`, `exit N`, `signal N`. A last line without its end is left out.
+pub fn control(text: &str) -> Control {
+    let mut control = Control::default();
+    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+    for line in complete.lines().map(|line| line.trim_matches(['\r', '\0', ' '])).filter(|line| !line.is_empty()) {
+        let number = |word: &str| line.strip_prefix(word).and_then(|n| n.strip_prefix(' ')?.parse::<u32>().ok());
+        let end = number("exit")
+            .and_then(|n| u8::try_from(n).ok())
+            .map(End::Exited)
+            .or_else(|| number("signal").filter(|n| (1..=64).contains(n)).map(|n| End::Killed(n as u8)));
+        if line == "start" {
+            control.started = true;
+        } else if let Some(index) = number("run") {
+            control.runs.push(Run { index, end: None });
+        } else if let Some(end) = end {
+            match control.runs.last_mut() {
+                Some(run) if run.end.is_none() => run.end = Some(end),
+                last => {
+                    let index = last.map_or(0, |run| run.index + 1);
+                    control.runs.push(Run { index, end: Some(end) });
+                }
+            }
+        } else {
+            control.unknown.push(line.to_string());
+        }
+    }
+    control
+}

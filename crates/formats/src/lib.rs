@@ -10,6 +10,7 @@ pub mod ar;
 pub mod elf;
 pub mod prefix;
 pub mod scan;
+mod x86;
 pub mod sites;
 // What the guest is made of.
 pub mod kconfig;
