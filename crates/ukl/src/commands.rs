@@ -1,5 +1,6 @@
 //! What each command does: the library called, the answer printed, the exit code chosen.
 
+mod build;
 mod object;
 mod project;
 
@@ -12,6 +13,7 @@ use serde_json::{json, Value};
 use crate::cache::{self, Prune};
 use crate::cli::{CacheCommand, Cli, Command, Global};
 use crate::error::{self, fail, Class, Result, EXIT_INTERRUPTED};
+use crate::pipeline::Env;
 use crate::run::{self, Shell};
 use crate::workdir::{self, Cache};
 use crate::{doctor, term};
@@ -79,12 +81,17 @@ fn dispatch(cli: Cli) -> Result<Answer> {
         Command::Doctor(args) => examine(&shell, args.install),
         Command::Clean(args) => project::clean(&args.target, shell.dry_run),
         Command::Cache(args) => shared(args.command, shell.dry_run),
+        Command::Build(args) => build::build(&env(shell)?, &args),
         Command::Inspect(args) => object::inspect(&args),
         Command::Prefix(args) => object::prefix(&args, shell.dry_run),
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Man { dir } => manual(dir),
         other => Err(fail(Class::Usage, format!("`ukl {}` is not there yet", name(&other))).into()),
     }
+}
+
+fn env(shell: Shell) -> Result<Env> {
+    Ok(Env { shell, cache: Cache::from_env()? })
 }
 
 fn print(name: &str, global: Global, answer: Answer) -> Result<u8> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use formats::elf::{Facts, Place, Section, SymbolKind};
+use formats::elf::{Binding, Facts, Place, Section, SymbolKind};
 use formats::sites::{self, Form};
 use serde::Serialize;
 
@@ -113,8 +113,10 @@ fn report(file: &Path, object: &str, bytes: &[u8], top: usize) -> formats::Resul
         let kind = kind(section, &mut totals);
         sections.push(SectionSize { name: section.name.clone(), bytes: section.size, kind });
     }
-    let linkers = |name: &&str| *name == "_GLOBAL_OFFSET_TABLE_"; // The linker defines it.
-    let imports = facts.undefined().into_iter().filter(|name| !linkers(name)).map(String::from).collect();
+    let imported = |s: &&formats::elf::Symbol| s.place == Place::Undefined && s.binding == Binding::Global;
+    // The linker itself defines the first of these; weak names become 0 when nobody defines them.
+    let imported = facts.symbols.iter().filter(imported).filter(|s| s.name != "_GLOBAL_OFFSET_TABLE_");
+    let imports = imported.map(|s| s.name.clone()).collect();
     let defined = |s: &&formats::elf::Symbol| {
         s.place != Place::Undefined && !matches!(s.kind, SymbolKind::Section | SymbolKind::File)
     };

@@ -2,6 +2,9 @@
 //!
 //! Modules are declared in pipeline order; a stage may import only what stands above it.
 
+// Printing panics when the reader went away; `term` does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 // Below all stages.
 pub mod error;
 pub mod term;

@@ -1,1 +1,87 @@
-//! The stages in a row: what `ukl build` and `ukl run` do.
+//! The stages in a row: what `ukl build` does.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::archive::{self, AppArchive};
+use crate::compile;
+use crate::error::Result;
+use crate::link::{self, Linked};
+use crate::manifest::Manifest;
+use crate::prefix::{self, Prefixed};
+use crate::run::Shell;
+use crate::sysroot::{self, Sysroot};
+use crate::term;
+use crate::toolchain::{self, Toolchain};
+use crate::workdir::{Cache, ImageDir};
+
+/// What is the same for every stage.
+#[derive(Debug, Clone)]
+pub struct Env {
+    /// How commands are run.
+    pub shell: Shell,
+    /// What builds share.
+    pub cache: Cache,
+}
+
+/// One stage and the time that it took.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stage {
+    /// Its name, which is its module's.
+    pub name: &'static str,
+    /// Wall time.
+    pub seconds: f64,
+}
+
+/// Times the stages and tells about each when it ends.
+#[derive(Debug, Default)]
+pub struct Clock {
+    /// The stages that ended, in order.
+    pub stages: Vec<Stage>,
+}
+
+impl Clock {
+    /// Runs one stage.
+    pub fn stage<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let start = Instant::now();
+        let output = work()?;
+        let seconds = start.elapsed().as_secs_f64();
+        term::say(&format!("{} {seconds:>7.2} s", term::paint("32", &format!("  {name:<10}"))));
+        self.stages.push(Stage { name, seconds });
+        Ok(output)
+    }
+}
+
+/// The user-space half: the program as an archive for the kernel, and as a ring-3 twin.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// The compiler.
+    pub toolchain: Toolchain,
+    /// The C library.
+    pub sysroot: Sysroot,
+    /// The partial link, and the twin.
+    pub linked: Linked,
+    /// The prefixed object.
+    pub prefixed: Prefixed,
+    /// `UKL.a`.
+    pub archive: AppArchive,
+}
+
+/// From sources to `UKL.a` and the twin.
+pub fn program(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock) -> Result<Program> {
+    let shell = &env.shell;
+    let toolchain = clock.stage("toolchain", || toolchain::find(shell, &manifest.compiler))?;
+    let sysroot = clock.stage("sysroot", || sysroot::build(shell, &env.cache, &toolchain))?;
+    let objects = clock.stage("compile", || compile::compile(shell, &toolchain, &sysroot, manifest, dir))?;
+    let linked = clock.stage("link", || link::link(shell, &toolchain, &sysroot, manifest, &objects, dir))?;
+    if shell.dry_run {
+        // The last two stages call no program, and have nothing to read now.
+        let prefixed = Prefixed { object: dir.stage("prefix"), imports: Vec::new(), sites: 0 };
+        let archive = AppArchive { path: dir.archive(), sha256: String::new() };
+        return Ok(Program { toolchain, sysroot, linked, prefixed, archive });
+    }
+    let prefixed = clock.stage("prefix", || prefix::prefix(&linked, dir))?;
+    let archive = clock.stage("archive", || archive::archive(&prefixed, dir))?;
+    Ok(Program { toolchain, sysroot, linked, prefixed, archive })
+}

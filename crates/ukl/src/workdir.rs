@@ -113,6 +113,24 @@ impl ImageDir {
         &self.root
     }
 
+    /// Waits until no other build works on this image; the lock ends with the returned value.
+    ///
+    /// A dry run creates nothing and locks nothing.
+    pub fn lock(&self, dry_run: bool) -> Result<Option<File>> {
+        if dry_run {
+            return Ok(None);
+        }
+        create_dir(&self.stage(""))?;
+        let path = self.stage("lock");
+        let open = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = open.with_context(|| format!("failed to open `{}`", path.display()))?;
+        if file.try_lock().is_err() {
+            crate::term::say(&format!("waiting for another build of `{}`", self.root.display()));
+            wait_for(&file).with_context(|| format!("failed to lock `{}`", path.display()))?;
+        }
+        Ok(Some(file))
+    }
+
     /// The compressed kernel that a boot loader starts.
     pub fn bzimage(&self) -> PathBuf {
         self.root.join("bzImage")

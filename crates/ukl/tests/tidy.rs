@@ -228,7 +228,8 @@ fn every_patch_is_listed_and_explains_itself() {
 
 fn check_patch(text: &str) -> Result<(), &'static str> {
     let (header, rest) = text.split_once("\n\n").ok_or("no header")?;
-    let (message, diff) = rest.split_once("\n---\n").ok_or("no `---` line")?;
+    // With or without a statistic between the message and the change.
+    let (message, diff) = rest.split_once("\n---\n").or(rest.split_once("\ndiff --git ")).ok_or("no change")?;
     let subject = header.lines().find_map(|line| line.strip_prefix("Subject: ")).ok_or("no Subject")?;
     let trailer = |line: &&str| line.starts_with("Signed-off-by: ") && line.contains('@');
     let why = message.lines().filter(|line| !line.trim().is_empty() && !trailer(line)).count();
