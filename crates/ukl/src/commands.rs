@@ -117,18 +117,8 @@ fn report(name: &str, global: Global, error: &anyhow::Error) -> u8 {
     let text = text.strip_prefix("error:").map_or(text.clone(), |rest| term::paint("1;31", "error:") + rest);
     term::say(&text);
     if global.json {
-        let failure = error::find(error);
-        let message = error.chain().map(|e| e.to_string()).collect::<Vec<_>>().join(": ");
-        let object = json!({
-            "ukl": env!("CARGO_PKG_VERSION"), "command": name, "exit_code": code,
-            "error": {
-                "blame": failure.map(|f| f.class.word()),
-                "message": message,
-                "hint": failure.and_then(|f| f.hint.as_deref()),
-                "command": failure.and_then(|f| f.command.as_deref()),
-                "log": failure.and_then(|f| f.log.as_deref()),
-            },
-        });
+        let mut object = json!({ "ukl": env!("CARGO_PKG_VERSION"), "command": name, "exit_code": code });
+        object["error"] = json!(error::report(error));
         // The exit code tells the same to a reader who went away.
         let _ = print_object(global, object);
     }

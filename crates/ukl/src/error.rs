@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 /// The result of every fallible function of this crate.
 pub type Result<T> = anyhow::Result<T>;
 
@@ -102,43 +104,63 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The whole message for the user and the exit code.
+/// Everything that is said about an error, whatever its type.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// What failed: contexts added with `anyhow::Context`, then the failure's own message.
+    pub message: String,
+    /// The class in a word; `ukl` for a defect of ours.
+    pub blame: &'static str,
+    /// The command that failed.
+    pub command: Option<String>,
+    /// The file with the whole story.
+    pub log: Option<PathBuf>,
+    /// The way out.
+    pub hint: Option<String>,
+    /// The process's exit code.
+    #[serde(skip)]
+    pub code: u8,
+}
+
+const DISK_FULL: &str = "the disk is full; `ukl cache prune` removes what no build used lately";
+
+/// Whose fault `error` is, and what there is to say about it.
 ///
-/// Contexts added with `anyhow::Context` stand before the failure's own message.
+/// What the system refused is this machine's matter; anything else without a class is a defect of ours.
+pub fn report(error: &anyhow::Error) -> Report {
+    let message = error.chain().map(|e| e.to_string()).collect::<Vec<_>>().join(": ");
+    let failure = error.chain().find_map(|e| e.downcast_ref::<Failure>());
+    let refused = || error.chain().any(|e| e.is::<std::io::Error>()).then_some(Class::Host);
+    let mut class = failure.map(|f| f.class).or_else(refused);
+    let mut hint = failure.and_then(|f| f.hint.clone());
+    // Compilers and linkers report it in these words too, and the program is not to blame for that.
+    if message.contains("No space left on device") {
+        (class, hint) = (Some(Class::Host), Some(DISK_FULL.into()));
+    }
+    Report {
+        message,
+        blame: class.map_or("ukl", Class::word),
+        command: failure.and_then(|f| f.command.clone()),
+        log: failure.and_then(|f| f.log.clone()),
+        hint,
+        code: class.map_or(EXIT_INTERNAL, Class::exit_code),
+    }
+}
+
+/// The whole message for the user and the exit code.
 pub fn render(error: &anyhow::Error) -> (String, u8) {
-    let chain: Vec<String> = error.chain().map(|e| e.to_string()).collect();
-    let mut text = format!("error: {}", chain.join(": "));
-    let Some(failure) = find(error) else {
-        return render_unclassified(text, error);
-    };
-    text.push_str(&format!("\n  blame   {}", failure.class.word()));
-    if let Some(command) = &failure.command {
+    let report = report(error);
+    let mut text = format!("error: {}\n  blame   {}", report.message, report.blame);
+    if let Some(command) = &report.command {
         text.push_str(&format!("\n  command {command}"));
     }
-    if let Some(log) = &failure.log {
+    if let Some(log) = &report.log {
         text.push_str(&format!("\n  log     {}", log.display()));
     }
-    if let Some(hint) = &failure.hint {
+    if let Some(hint) = &report.hint {
         text.push_str(&format!("\n  hint    {hint}"));
     }
-    (text, failure.class.exit_code())
-}
-
-/// The [`Failure`] somewhere in the chain of causes.
-pub fn find(error: &anyhow::Error) -> Option<&Failure> {
-    error.chain().find_map(|e| e.downcast_ref::<Failure>())
-}
-
-/// What the system refused is this machine's matter; anything else without a class is a defect of ours.
-fn render_unclassified(mut text: String, error: &anyhow::Error) -> (String, u8) {
-    let Some(io) = error.chain().find_map(|e| e.downcast_ref::<std::io::Error>()) else {
-        return (text + "\n  blame   ukl", EXIT_INTERNAL);
-    };
-    text.push_str("\n  blame   host");
-    if io.raw_os_error() == Some(libc::ENOSPC) {
-        text.push_str("\n  hint    the disk is full; `ukl cache prune` removes what no build used lately");
-    }
-    (text, Class::Host.exit_code())
+    (text, report.code)
 }
 
 #[cfg(test)]
@@ -163,6 +185,8 @@ mod tests {
         assert!(text.starts_with("error: failed to write `x`: No space left on device"), "{text}");
         assert!(text.contains("\n  blame   host\n  hint    the disk is full"), "{text}");
         assert_eq!(code, 120);
+        let linker: anyhow::Error = fail(Class::App, "ld: final link failed: No space left on device").into();
+        assert_eq!(render(&linker).1, 120);
         assert_eq!(render(&anyhow::anyhow!("odd")), ("error: odd\n  blame   ukl".into(), 125));
     }
 }

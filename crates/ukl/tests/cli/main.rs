@@ -1,7 +1,8 @@
 //! The command line as a user meets it: output, exit code, and nothing half-written.
 
-#![allow(clippy::unwrap_used)] // Helpers of tests.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
+mod failures;
 mod host;
 mod object;
 mod surface;

@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 pub struct World {
     dir: tempfile::TempDir,
     path: Option<String>,
+    own_cache: bool,
 }
 
 /// How a command ended.
@@ -42,7 +43,12 @@ impl World {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("project")).unwrap();
-        World { dir, path: None }
+        World { dir, path: None, own_cache: true }
+    }
+
+    /// As [`World::new`], with the cache that all tests of this machine share: nothing big is built twice.
+    pub fn builder() -> Self {
+        World { own_cache: false, ..World::new() }
     }
 
     /// A machine whose PATH holds only the programs put there with [`World::program`].
@@ -78,8 +84,10 @@ impl World {
     /// `ukl` in `project/`, ready to run.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ukl"));
-        command.args(args).current_dir(self.at("project")).env("HOME", self.at("home"));
-        command.env("XDG_CACHE_HOME", self.at("cache")).env_remove("NO_COLOR");
+        command.args(args).current_dir(self.at("project")).env_remove("NO_COLOR");
+        if self.own_cache {
+            command.env("HOME", self.at("home")).env("XDG_CACHE_HOME", self.at("cache"));
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(path) = &self.path {
             command.env("PATH", path);
