@@ -1,5 +1,7 @@
 //! `ukl inspect`: what is in a program's archive or object, and in its image.
 
+mod code;
+
 use std::path::{Path, PathBuf};
 
 use formats::elf::{Binding, Facts, Place, Section, SymbolKind};
@@ -9,6 +11,8 @@ use serde::Serialize;
 use crate::cache::human_size;
 use crate::error::{fail, Class, Result};
 use crate::workdir::{self, ImageDir};
+
+pub use code::Found;
 
 /// Everything that one object holds.
 #[derive(Debug, Clone, Serialize)]
@@ -29,6 +33,10 @@ pub struct Report {
     pub imports: Vec<String>,
     /// System call sites.
     pub sites: Sites,
+    /// Instructions that behave differently, or not at all, at the highest privilege level.
+    pub raw: Vec<Found>,
+    /// Functions that write below the stack pointer.
+    pub red_zones: Vec<Found>,
 }
 
 /// One section and its size.
@@ -120,13 +128,9 @@ fn report(file: &Path, object: &str, bytes: &[u8], top: usize) -> formats::Resul
     let defined = |s: &&formats::elf::Symbol| {
         s.place != Place::Undefined && !matches!(s.kind, SymbolKind::Section | SymbolKind::File)
     };
-    let mut sites = Sites::default();
-    for site in sites::find(bytes)? {
-        match site.form {
-            Form::Call => sites.jumps += 1,
-            Form::Native => sites.native += 1,
-        }
-    }
+    let marked = sites::find(bytes)?;
+    let jumps = marked.iter().filter(|site| site.form == Form::Call).count();
+    let (red_zones, raw) = code::scan(&facts, bytes, &marked).into_iter().partition(|f| f.what == code::RED_ZONE);
     Ok(Report {
         file: file.to_owned(),
         object: object.to_owned(),
@@ -135,7 +139,9 @@ fn report(file: &Path, object: &str, bytes: &[u8], top: usize) -> formats::Resul
         sections,
         totals,
         imports,
-        sites,
+        sites: Sites { jumps, native: marked.len() - jumps },
+        raw,
+        red_zones,
     })
 }
 
@@ -183,8 +189,19 @@ impl Report {
         text.push_str(&format!("\nimports from the kernel: {names}\n"));
         let (jumps, native) = (self.sites.jumps, self.sites.native);
         text.push_str(&format!("system call sites: {jumps} jump into the kernel, {native} execute `syscall`\n"));
+        text.push_str(&format!("raw instructions:{}\n", list(&self.raw, |f| format!("{} in", f.what))));
+        text.push_str(&format!("red zones:{}\n", list(&self.red_zones, |_| "in".to_owned())));
         text
     }
+}
+
+fn list(found: &[Found], what: impl Fn(&Found) -> String) -> String {
+    if found.is_empty() {
+        return " none".into();
+    }
+    let times = |f: &Found| if f.count > 1 { format!(" ({} times)", f.count) } else { String::new() };
+    let line = |f: &Found| format!("\n  {} {}+{:#x}{}", what(f), f.function, f.offset, times(f));
+    found.iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -43,6 +43,22 @@ fn inspect_shows_sections_symbols_and_imports() {
 }
 
 #[test]
+fn inspect_lists_raw_instructions_and_red_zones() {
+    let world = World::new();
+    let red = "movl $1, -8(%rsp)\n";
+    world.write(
+        "b.s",
+        &format!(".globl f\n.type f,@function\nf: nop\nsyscall\nhlt\nsyscall\nint $0x80\n{red}{red}ret\n"),
+    );
+    let status = Command::new("gcc").args(["-c", "b.s"]).current_dir(world.at("project")).status();
+    assert!(status.unwrap().success());
+    let done = world.ukl(&["inspect", "b.o"]);
+    let raw = "raw instructions:\n  syscall in f+0x1 (2 times)\n  hlt in f+0x3\n  int 0x80 in f+0x6\n";
+    assert!(done.out.contains(raw), "{}", done.out);
+    assert!(done.out.ends_with("red zones:\n  in f+0x8 (2 times)\n"), "{}", done.out);
+}
+
+#[test]
 fn inspect_refuses_what_it_cannot_read() {
     let world = compiled();
     world.ukl(&["inspect", "a.c"]).fails(2, &["no file", "UKL.a", "hint    build the image first"]);
