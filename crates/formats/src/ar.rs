@@ -169,21 +169,26 @@ impl Writer {
         let (word, name) = if (first(4).0 + self.body.len()) >> 32 == 0 { (4, "/") } else { (8, "/SYM64/") };
         let (first, index_size) = first(word);
 
-        let mut out = Vec::with_capacity(first + self.body.len());
-        out.extend_from_slice(MAGIC);
+        let mut head = Vec::with_capacity(first);
+        head.extend_from_slice(MAGIC);
         if self.has_objects {
-            out.extend_from_slice(&header(name, ["0", "0", "0", "0"], index_size)?);
+            head.extend_from_slice(&header(name, ["0", "0", "0", "0"], index_size)?);
             let numbers = self.index_offsets.iter().map(|offset| first as u64 + offset);
             for number in std::iter::once(self.index_offsets.len() as u64).chain(numbers) {
-                out.extend_from_slice(&number.to_be_bytes()[8 - word..]);
+                head.extend_from_slice(&number.to_be_bytes()[8 - word..]);
             }
-            out.append(&mut self.index_names);
+            head.append(&mut self.index_names);
         }
         if names != 0 {
-            out.extend_from_slice(&header("//", [""; 4], self.long_names.len())?);
-            out.append(&mut self.long_names);
+            head.extend_from_slice(&header("//", [""; 4], self.long_names.len())?);
+            head.append(&mut self.long_names);
         }
-        out.append(&mut self.body);
+        // The members move up in their own buffer: a second one of that size costs more than the move.
+        let mut out = self.body;
+        let members = out.len();
+        out.resize(members + head.len(), 0);
+        out.copy_within(..members, head.len());
+        out[..head.len()].copy_from_slice(&head);
         Ok(out)
     }
 }

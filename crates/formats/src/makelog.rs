@@ -54,6 +54,12 @@ pub fn root_cause_in(log: &str, folders: &[&str]) -> Option<Cause> {
     let file = file
         .or_else(|| lines[first..at].iter().rev().find_map(|line| context_file(line).or_else(|| object(line))))
         .or_else(|| lines[at..end].iter().find_map(|line| referrer(line)));
+    // A macro from the command line: the note tells where it is used.
+    let note = || lines[at..end].iter().find(|line| line.contains(": note: ")).and_then(|line| location(line));
+    let (file, line) = match file {
+        None => note().map_or((None, None), |(file, line)| (Some(file.to_string()), line)),
+        file => (file, line),
+    };
     let shown = first.max((at + 1).saturating_sub(LIMIT))..end;
     let lines = lines[shown].iter().take(LIMIT).cloned().collect();
     Some(Cause { lines, file, line, host: strongest == Strength::Host })

@@ -6,12 +6,13 @@
 //! What is renamed is what GNU `objcopy --prefix-symbols` renames: every symbol but section symbols,
 //! the nameless too.
 
-use crate::raw::{Object, Symbol, LE};
+use crate::raw::{Object, Section, Symbol, LE};
 use crate::{ar, Error, Result};
 use object::elf;
 use object::read::elf::{SectionHeader, Sym};
 use object::read::SectionIndex;
 use std::collections::BTreeSet;
+use std::mem::offset_of;
 
 /// The data file of the names that are never prefixed, with the reasons.
 pub const EXEMPT: &str = include_str!("prefix-exempt.txt");
@@ -28,10 +29,19 @@ pub fn prefix(object: &[u8], prefix: &str, exempt: &dyn Fn(&str) -> bool) -> Res
     Ok(out)
 }
 
+/// [`prefix`] in the object's own buffer: what is large is not copied. An object that is refused stays as it is.
+pub fn prefix_in_place(object: &mut Vec<u8>, prefix: &str, exempt: &dyn Fn(&str) -> bool) -> Result<()> {
+    let mut renamer = Renamer::new(prefix, exempt)?;
+    if let Some(plan) = renamer.plan(object)? {
+        renamer.apply(&plan, object, 0);
+    }
+    Ok(())
+}
+
 /// [`prefix`] for each object of an archive; members keep their names, order and modes, the index is rebuilt.
 pub fn prefix_archive(archive: &[u8], prefix: &str, exempt: &dyn Fn(&str) -> bool) -> Result<Vec<u8>> {
     let mut renamer = Renamer::new(prefix, exempt)?;
-    let mut writer = ar::Writer::with_capacity(archive.len() + archive.len() / 4);
+    let mut writer = ar::Writer::with_capacity(archive.len() + archive.len() / 2);
     for entry in ar::read(archive)? {
         let object = &archive[entry.range.clone()];
         writer
@@ -41,12 +51,24 @@ pub fn prefix_archive(archive: &[u8], prefix: &str, exempt: &dyn Fn(&str) -> boo
     writer.finish()
 }
 
-/// The state that is shared by the objects of one archive, to allocate once.
+/// The new string table and what refers to it; the buffers are shared by the objects of one archive.
 struct Renamer<'a> {
     prefix: &'a [u8],
     exempt: &'a dyn Fn(&str) -> bool,
     /// Old string offset → new string offset; 0 = not seen yet (no new name starts at 0).
     renamed: Vec<u32>,
+    /// The new string table: the old one, then the new names.
+    strings: Vec<u8>,
+    /// The new `st_name` of each symbol but the null symbol.
+    names: Vec<u32>,
+}
+
+/// Offsets in the object of what is to be patched.
+struct Plan {
+    /// The symbol table.
+    symbols: usize,
+    /// The section header of its string table.
+    header: usize,
 }
 
 impl<'a> Renamer<'a> {
@@ -54,64 +76,54 @@ impl<'a> Renamer<'a> {
         if prefix.contains('\0') {
             return Err(Error::new("a symbol prefix cannot contain a NUL"));
         }
-        Ok(Renamer { prefix: prefix.as_bytes(), exempt, renamed: Vec::new() })
+        let (renamed, strings, names) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Renamer { prefix: prefix.as_bytes(), exempt, renamed, strings, names })
     }
 
     /// Appends the renamed object to `out`.
-    fn append(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let object = Object::relocatable(bytes)?;
+    fn append(&mut self, object: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let plan = self.plan(object)?;
         let start = out.len();
-        if object.symbols.is_empty() {
-            out.extend_from_slice(bytes);
-            return Ok(());
+        out.reserve(object.len() + self.strings.len());
+        out.extend_from_slice(object);
+        if let Some(plan) = plan {
+            self.apply(&plan, out, start);
         }
-        let table = object.symbols.string_section();
-        let strings = strings(&object, table)?;
-        out.reserve(bytes.len() + 2 * strings.len() + object.symbols.len() * (self.prefix.len() + 8));
-        out.extend_from_slice(bytes);
-        let new_table = out.len();
-        out.extend_from_slice(strings);
-        if strings.is_empty() {
-            out.push(0);
-        }
-        self.rename(&object, strings.len(), start, new_table, out)?;
-
-        let size = out.len() - new_table;
-        let header = start + object.section_header_offset(table);
-        put(out, header + 24, &((new_table - start) as u64).to_le_bytes()); // sh_offset
-        put(out, header + 32, &(size as u64).to_le_bytes()); // sh_size
         Ok(())
     }
 
-    /// Appends the new names and points the symbols at them.
-    fn rename(
-        &mut self,
-        object: &Object,
-        old_size: usize,
-        start: usize,
-        new_table: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<()> {
+    /// Makes the new table and names; `None` when the object has no symbols.
+    fn plan(&mut self, bytes: &[u8]) -> Result<Option<Plan>> {
+        let object = Object::relocatable(bytes)?;
+        self.names.clear();
+        self.strings.clear();
+        if object.symbols.is_empty() {
+            return Ok(None);
+        }
+        let table = object.symbols.string_section();
+        self.strings.extend_from_slice(strings(&object, table)?);
+        if self.strings.is_empty() {
+            self.strings.push(0);
+        }
         self.renamed.clear();
-        self.renamed.resize(old_size.max(1), 0);
-        let symbols = object.sections.section(object.symbols.section())?.sh_offset(LE) as usize;
+        self.renamed.resize(self.strings.len(), 0);
         // Symbol 0 is the null symbol.
-        for (index, symbol) in object.symbols.iter().enumerate().skip(1) {
-            let new = match symbol.st_type() {
+        for symbol in object.symbols.iter().skip(1) {
+            let name = match symbol.st_type() {
                 // Named by their section alone; a name of their own is dropped, as objcopy does.
                 elf::STT_SECTION => 0,
-                _ => self.new_offset(object, symbol, out, new_table)?,
+                _ => self.rename(&object, symbol)?,
             };
-            // st_name is a symbol's first field.
-            put(out, start + symbols + index * size_of::<Symbol>(), &new.to_le_bytes());
+            self.names.push(name);
         }
-        Ok(())
+        let symbols = object.sections.section(object.symbols.section())?.sh_offset(LE) as usize;
+        Ok(Some(Plan { symbols, header: object.section_header_offset(table) }))
     }
 
     /// Where the new table has the symbol's name; one entry for all symbols that share a name's offset.
-    fn new_offset(&mut self, object: &Object, symbol: &Symbol, out: &mut Vec<u8>, new_table: usize) -> Result<u32> {
-        let old = symbol.st_name(LE) as usize;
-        match self.renamed.get(old) {
+    fn rename(&mut self, object: &Object, symbol: &Symbol) -> Result<u32> {
+        let old = symbol.st_name(LE);
+        match self.renamed.get(old as usize) {
             None => return Err(Error::new("symbol name beyond the string table")),
             Some(0) => {}
             Some(known) => return Ok(*known),
@@ -120,21 +132,30 @@ impl<'a> Renamer<'a> {
         if name == b"__gnu_lto_slim" {
             return Err(Error::new("holds only LTO bytecode: compile without -flto"));
         }
-        let new = self.new_name(name, old, out, new_table)?;
-        self.renamed[old] = new;
+        let new = if std::str::from_utf8(name).is_ok_and(self.exempt) {
+            old
+        } else {
+            let new = u32::try_from(self.strings.len()).map_err(|_| Error::new("symbol names exceed 4 GiB"))?;
+            self.strings.extend_from_slice(self.prefix);
+            self.strings.extend_from_slice(name);
+            self.strings.push(0);
+            new
+        };
+        self.renamed[old as usize] = new;
         Ok(new)
     }
 
-    /// The offset of the name to use instead of `name`, which is at `old`.
-    fn new_name(&self, name: &[u8], old: usize, out: &mut Vec<u8>, new_table: usize) -> Result<u32> {
-        if std::str::from_utf8(name).is_ok_and(self.exempt) {
-            return Ok(old as u32);
+    /// Appends the new table to the object that begins at `start` and ends `out`, and points at it.
+    fn apply(&self, plan: &Plan, out: &mut Vec<u8>, start: usize) {
+        let table = out.len() - start;
+        out.extend_from_slice(&self.strings);
+        let object = &mut out[start..];
+        // st_name is a symbol's first field.
+        for (index, name) in self.names.iter().enumerate() {
+            put(object, plan.symbols + (index + 1) * size_of::<Symbol>(), &name.to_le_bytes());
         }
-        let new = u32::try_from(out.len() - new_table).map_err(|_| Error::new("symbol names exceed 4 GiB"))?;
-        out.extend_from_slice(self.prefix);
-        out.extend_from_slice(name);
-        out.push(0);
-        Ok(new)
+        put(object, plan.header + offset_of!(Section, sh_offset), &(table as u64).to_le_bytes());
+        put(object, plan.header + offset_of!(Section, sh_size), &(self.strings.len() as u64).to_le_bytes());
     }
 }
 
@@ -149,8 +170,8 @@ fn strings<'a>(object: &Object<'a>, table: SectionIndex) -> Result<&'a [u8]> {
 }
 
 /// Overwrites bytes; the reader has checked that they lie in the object.
-fn put(out: &mut [u8], at: usize, value: &[u8]) {
-    if let Some(place) = out.get_mut(at..at + value.len()) {
+fn put(object: &mut [u8], at: usize, value: &[u8]) {
+    if let Some(place) = object.get_mut(at..at + value.len()) {
         place.copy_from_slice(value);
     }
 }
