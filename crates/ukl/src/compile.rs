@@ -174,7 +174,7 @@ fn remove_if_there(path: &Path) -> Result<()> {
 
 /// The line that tells why a compiler, an assembler or make gave up.
 fn first_error(text: &str, output: &Output) -> String {
-    let marks = [" error: ", " fatal error: ", " Error: ", ": undefined reference to ", "*** "];
+    let marks = [" error: ", "atal error: ", " Error: ", ": undefined reference to ", "*** "];
     let line = text.lines().find(|line| marks.iter().any(|mark| line.contains(mark)));
     let line = line.or_else(|| text.lines().rfind(|line| !line.trim().is_empty()));
     line.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned())

@@ -12,7 +12,7 @@ use crate::error::{fail, Class, Failure, Result};
 use crate::manifest::Manifest;
 use crate::run::{Cmd, Shell};
 use crate::stamp;
-use crate::sysroot::Sysroot;
+use crate::sysroot::{self, Sysroot};
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, ImageDir};
 
@@ -47,7 +47,7 @@ pub fn link(
         shell.run(&partial(toolchain, &stage, &linked.relocatable))?;
         return Ok(linked);
     }
-    let key = inputs.hash(toolchain)?;
+    let key = inputs.hash(toolchain, sysroot)?;
     if stamp::is_fresh(&linked.relocatable, &key) && stamp::is_fresh(&linked.twin, &key) {
         return Ok(linked);
     }
@@ -130,9 +130,11 @@ impl Inputs {
     }
 
     /// Hash over all that decides the outputs.
-    fn hash(&self, toolchain: &Toolchain) -> Result<String> {
-        let mut parts = vec![toolchain.id.clone(), script::TEMPLATE.to_owned()];
-        for file in self.files() {
+    fn hash(&self, toolchain: &Toolchain, sysroot: &Sysroot) -> Result<String> {
+        let mut parts = vec![toolchain.id.clone(), sysroot.key.clone(), script::TEMPLATE.to_owned()];
+        // The sysroot's own files never change behind its key.
+        let own = |file: &&PathBuf| !file.starts_with(&sysroot.dir);
+        for file in self.objects.iter().chain(&self.archives).filter(own) {
             if !file.exists() {
                 let text = format!("`{}` does not exist", file.display());
                 return Err(fail(Class::App, text).into());
@@ -147,9 +149,9 @@ fn library(sysroot: &Sysroot, lib: &str) -> Result<PathBuf> {
     if lib.contains('/') {
         return Ok(PathBuf::from(lib));
     }
-    let path = sysroot.lib(&format!("lib{lib}.a"));
-    if path.exists() {
-        return Ok(path);
+    let name = format!("lib{lib}.a");
+    if sysroot::PARTS.contains(&name.as_str()) {
+        return Ok(sysroot.lib(&name));
     }
     let hint = "`libs` takes musl's own libraries by name, any other archive by path";
     Err(fail(Class::App, format!("library `{lib}` is not part of the C library")).hint(hint).into())

@@ -48,10 +48,10 @@ const AS: &str = include_str!("../data/as.sh");
 const CC: &str = include_str!("../data/cc.sh");
 const CFLAGS: &str = "-O2";
 /// Counts changes of the recipe in this file that the other parts of the key do not show.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// What musl's build makes besides `libc.a`: `crt1.o` and its kin, and the empty archives.
-const PARTS: [&str; 12] = [
+pub const PARTS: [&str; 12] = [
     "libc.a",
     "crt1.o",
     "crti.o",
@@ -88,6 +88,7 @@ pub fn build(shell: &Shell, cache: &Cache, toolchain: &Toolchain) -> Result<Sysr
     make(shell, toolchain, &source.tree, &sysroot, work.path())?;
     if !shell.dry_run {
         add_kernel_headers(&headers, &work.path().join("out/include"))?;
+        add_queue_header(&work.path().join("out/include"))?;
         workdir::commit(&work.path().join("out"), &sysroot.dir)?;
     }
     Ok(sysroot)
@@ -193,6 +194,15 @@ fn kernel_headers() -> Result<KernelHeaders> {
         folders.push((place, name));
     }
     Ok(KernelHeaders { folders, version })
+}
+
+/// The BSD list macros: musl leaves them out, many programs want them, and they need nothing else.
+fn add_queue_header(include: &Path) -> Result<()> {
+    let host = Path::new("/usr/include/x86_64-linux-gnu/sys/queue.h");
+    if host.exists() {
+        workdir::copy_atomic(host, &include.join("sys/queue.h"))?;
+    }
+    Ok(())
 }
 
 fn add_kernel_headers(headers: &KernelHeaders, include: &Path) -> Result<()> {

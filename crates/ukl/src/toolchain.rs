@@ -71,7 +71,6 @@ const KERNEL_FLAGS: [&str; 9] = [
 /// Errors (class `Host`): a program is missing, the compiler is neither gcc nor clang or does not
 /// work. Reads only; it also runs in a dry run.
 pub fn find(shell: &Shell, compiler: &str) -> Result<Toolchain> {
-    let shell = &Shell { dry_run: false, ..*shell };
     let package = if compiler.contains("clang") { "clang" } else { "gcc" };
     let cc = program(&[compiler], package)?;
     // A linker script with -r is GNU ld's business, whatever `ld` is an alias of.
@@ -92,7 +91,7 @@ pub fn find(shell: &Shell, compiler: &str) -> Result<Toolchain> {
     Ok(Toolchain { cc, kind, version, ld, assembler, ar, include, libgcc, id })
 }
 
-/// The first of `names` that is an executable file, looked up as a shell does.
+/// The executable file `name`, looked up as a shell does.
 pub fn which(name: &str) -> Option<PathBuf> {
     if name.contains('/') {
         return std::path::absolute(name).ok().filter(|path| is_executable(path));
@@ -156,7 +155,7 @@ fn own_files(shell: &Shell, cc: &Path, kind: Kind) -> Result<(PathBuf, PathBuf)>
 }
 
 fn ask(shell: &Shell, program: &Path, args: &[&str]) -> Result<String> {
-    let output = shell.check(&Cmd::new(program).args(args).env("LC_ALL", "C"), Class::Host)?;
+    let output = shell.check(&Cmd::new(program).args(args).env("LC_ALL", "C").probe(), Class::Host)?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 

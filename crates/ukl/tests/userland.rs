@@ -144,12 +144,39 @@ fn instructions(text: &str, mnemonic: &str) -> usize {
 #[test]
 fn the_sysroot_is_complete_and_found_again() {
     with_each(|tools| {
-        for file in ["lib/libc.a", "lib/crt1.o", "include/stdio.h", "include/linux/futex.h", "hook/as", "bin/cc"] {
+        for file in [
+            "lib/libc.a",
+            "lib/crt1.o",
+            "include/stdio.h",
+            "include/linux/futex.h",
+            "include/sys/queue.h",
+            "hook/as",
+            "bin/cc",
+        ] {
             assert!(tools.sysroot.dir.join(file).is_file(), "{}: {file}", tools.toolchain.version);
         }
         let again = sysroot::build(&SHELL, &Cache::from_env().unwrap(), tools.toolchain).unwrap();
         assert_eq!(again.key, tools.sysroot.key);
     });
+}
+
+#[test]
+fn a_dry_run_of_everything_leaves_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let shell = Shell { dry_run: true, ..SHELL };
+    let toolchain = toolchain::find(&shell, "gcc").unwrap();
+    let sysroot = sysroot::build(&shell, &Cache::at(temp.path().join("cache")), &toolchain).unwrap();
+    let manifest = manifest::load(&example("signals")).unwrap();
+    let dir = ImageDir::at(temp.path().join("out"));
+    let objects = compile::compile(&shell, &toolchain, &sysroot, &manifest, &dir).unwrap();
+    link::link(&shell, &toolchain, &sysroot, &manifest, &objects, &dir).unwrap();
+    let commands = ukl::run::announced().join("\n");
+    for word in ["apt-get", "configure", "make", "main.c.o", "partial.lds"] {
+        assert!(commands.contains(word), "{word}");
+    }
+    let left = walkdir::WalkDir::new(temp.path()).into_iter().filter_map(|entry| entry.ok());
+    let files: Vec<_> = left.filter(|entry| entry.metadata().is_ok_and(|m| m.len() > 0 && m.is_file())).collect();
+    assert!(files.is_empty(), "{files:?}");
 }
 
 #[test]
