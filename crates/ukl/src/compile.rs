@@ -153,8 +153,8 @@ fn one(shell: &Shell, cmd: Cmd, cwd: &Path, key: &str, source: &Path, object: &P
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let log = format!("$ {}\n{said}", cmd.display());
     if !output.status.success() {
-        let message = format!("`{}` does not compile: {}", source.display(), first_error(&said, &output));
-        return Ok(Outcome { log, failure: Some(fail(Class::App, message).command(cmd.display())) });
+        let failure = cause(&format!("`{}` does not compile", source.display()), &said, &output);
+        return Ok(Outcome { log, failure: Some(failure.command(cmd.display())) });
     }
     if !said.is_empty() {
         term::say(said.trim_end());
@@ -172,12 +172,16 @@ fn remove_if_there(path: &Path) -> Result<()> {
     }
 }
 
-/// The line that tells why a compiler, an assembler or make gave up.
-fn first_error(text: &str, output: &Output) -> String {
-    let marks = [" error: ", "atal error: ", " Error: ", ": undefined reference to ", "*** "];
-    let line = text.lines().find(|line| marks.iter().any(|mark| line.contains(mark)));
-    let line = line.or_else(|| text.lines().rfind(|line| !line.trim().is_empty()));
-    line.map_or_else(|| output.status.to_string(), |line| line.trim().to_owned())
+/// Why a compiler or a build gave up: whose fault, and what it said.
+fn cause(what: &str, text: &str, output: &Output) -> Failure {
+    match formats::makelog::root_cause(text) {
+        Some(cause) => {
+            let class = if cause.host { Class::Host } else { Class::App };
+            fail(class, format!("{what}\n    {}", cause.lines.join("\n    ")))
+        }
+        // Killed, or silent.
+        None => fail(Class::App, format!("{what} ({})", output.status)),
+    }
 }
 
 /// Runs one of the manifest's own build commands with our compiler in its environment.
@@ -211,8 +215,8 @@ fn build_command(
     if output.status.success() {
         return Ok(());
     }
-    let message = format!("build command `{}` failed: {}", words.join(" "), first_error(&text, &output));
-    Err(fail(Class::App, message).command(cmd.display()).log(log).into())
+    let failure = cause(&format!("build command `{}` failed", words.join(" ")), &text, &output);
+    Err(failure.command(cmd.display()).log(log).into())
 }
 
 /// `work` on every item, on as many threads as there are processors; answers in the items' order.

@@ -384,7 +384,7 @@ fn build_commands_get_our_compiler_for_objects_and_for_programs() {
         write(temp.path(), "part.c", "int f(void) { return 21 }\n");
         let (text, code) = render(&tools.link(&manifest, &dir).map(|_| ()).unwrap_err());
         assert_eq!(code, 121);
-        assert!(text.contains("`make -s` failed: part.c:1:"), "{text}");
+        assert!(text.contains("`make -s` failed\n") && text.contains("part.c:1:"), "{text}");
     });
 }
 
