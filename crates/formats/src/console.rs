@@ -7,6 +7,8 @@ pub struct Facts {
     pub panic: Option<Panic>,
     /// The first fault of the kernel that it reported, whether or not it panicked.
     pub oops: Option<Oops>,
+    /// Faults that killed programs, in order; the kernel reports them to a limited rate.
+    pub faults: Vec<Fault>,
     /// How the program ended that ran as PID 1.
     pub init_end: Option<End>,
     /// The last lines, at most [`LAST`], without escape sequences.
@@ -38,6 +40,21 @@ pub struct Oops {
     pub command: Option<String>,
     /// The call trace, innermost first, without marks and times.
     pub backtrace: Vec<String>,
+}
+
+/// A line like `sh[30]: segfault at 8 ip 401000 sp 7ffe0000 error 6` or `traps: sh[30] trap invalid opcode ip:401000 …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The process' command.
+    pub command: String,
+    /// The process' number.
+    pub pid: u32,
+    /// `segfault`, `general protection fault`, `trap invalid opcode`, …
+    pub what: String,
+    /// The address that was accessed, of a segfault.
+    pub address: Option<u64>,
+    /// Where the program was.
+    pub ip: u64,
 }
 
 /// An instruction pointer as the kernel prints it.
@@ -100,6 +117,7 @@ pub fn read(text: &str) -> Facts {
     facts.panic = at.map(|at| panic(&lines, at));
     // What follows a panic is its own report.
     facts.oops = oops(&lines[..at.unwrap_or(lines.len())]);
+    facts.faults = lines.iter().filter_map(|line| fault(line)).collect();
     facts.init_end = facts.panic.as_ref().and_then(|panic| {
         let digits = panic.message.strip_prefix(INIT)?;
         let end = digits.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(digits.len());
@@ -154,6 +172,20 @@ fn oops(lines: &[String]) -> Option<Oops> {
     })
 }
 
+fn fault(line: &str) -> Option<Fault> {
+    let message = message(line);
+    let message = message.strip_prefix("traps: ").unwrap_or(message);
+    // The command may hold spaces and brackets: its end is the last `[pid]` before the instruction pointer.
+    let (before, ip) = message.split_once(" ip ").or_else(|| message.split_once(" ip:"))?;
+    let (command, rest) = before.rsplit_once('[')?;
+    let (pid, what) = rest.split_once(']')?;
+    let what = what.trim_start_matches(':').trim();
+    let (what, address) = what.split_once(" at ").map_or((what, None), |(what, at)| (what, Some(at)));
+    let hex = |text: &str| u64::from_str_radix(text.split(' ').next()?, 16).ok();
+    let address = address.and_then(hex);
+    Some(Fault { command: command.into(), pid: pid.parse().ok()?, what: what.into(), address, ip: hex(ip)? })
+}
+
 /// The last report's place; reports that repeat it after the trace say the same.
 fn last_rip(lines: &[String]) -> Option<Rip> {
     lines.iter().rev().find_map(|line| rip(line))
@@ -198,17 +230,25 @@ fn backtrace(lines: &[String]) -> Vec<String> {
 }
 
 /// The line without the time (and thread) that the kernel may print in front: `[    1.234567][    T1] `.
+///
+/// A program that does not end its last line leaves it before the time.
 fn message(line: &str) -> &str {
-    let mut rest = line;
-    while let Some((stamp, behind)) = rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
-        let is_stamp =
-            !stamp.is_empty() && stamp.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '.' | 'T' | 'C'));
-        if !is_stamp {
-            break;
-        }
-        rest = behind.strip_prefix(' ').unwrap_or(behind);
-    }
-    rest
+    let is_time = |stamp: &str| {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        stamp.trim_start().split_once('.').is_some_and(|(s, us)| digits(s) && us.len() == 6 && digits(us))
+    };
+    let is_thread = |stamp: &str| {
+        let number = stamp.trim_start().strip_prefix(['T', 'C']);
+        number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let behind = line.match_indices('[').find_map(|(at, _)| {
+        let (stamp, behind) = line[at + 1..].split_once(']')?;
+        is_time(stamp).then_some(behind)
+    });
+    let Some(behind) = behind else { return line };
+    let thread = behind.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let behind = thread.filter(|(stamp, _)| is_thread(stamp)).map_or(behind, |(_, rest)| rest);
+    behind.strip_prefix(' ').unwrap_or(behind)
 }
 
 /// A line without terminal escape sequences and control characters.

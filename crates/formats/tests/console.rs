@@ -1,6 +1,7 @@
 //! Console and control text, as kernels and init print it.
+#![allow(clippy::unwrap_used)]
 
-use formats::console::{control, plain, read, Control, End, Place, Rip, Run, LAST};
+use formats::console::{control, plain, read, Control, End, Facts, Fault, Place, Rip, Run, LAST};
 
 const OOPS: &str = "\
 [    0.412345] Run /init as init process\r
@@ -114,6 +115,43 @@ fn other_panics() {
         assert_eq!(facts.panic.unwrap().message, message);
         assert_eq!((facts.oops, facts.init_end), (None, None));
     }
+}
+
+/// A recorded boot of Linux 6.12 in QEMU, firmware's escape sequences included.
+fn recorded(name: &str) -> Facts {
+    let path = format!("{}/tests/data/console/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    read(&std::fs::read_to_string(path).unwrap())
+}
+
+#[test]
+fn recorded_ends_of_pid_1() {
+    let fault = |what: &str, address, ip| Fault { command: "init".into(), pid: 1, what: what.into(), address, ip };
+    let cases = [
+        ("init-exits", End::Exited(42), vec![]),
+        ("init-segfaults", End::Killed(11), vec![fault("segfault", Some(8), 0x40118d)]),
+        ("init-traps", End::Killed(4), vec![fault("trap invalid opcode", None, 0x40115b)]),
+        ("init-protection", End::Killed(11), vec![fault("general protection fault", None, 0x40115f)]),
+    ];
+    for (name, end, faults) in cases {
+        let facts = recorded(name);
+        assert_eq!((facts.init_end, &facts.oops), (Some(end), &None), "{name}");
+        assert_eq!(facts.faults, faults, "{name}");
+        assert!(facts.panic.unwrap().message.starts_with("Attempted to kill init!"), "{name}");
+    }
+    let unfinished = read(
+        "no newline[    1.430000] init[1]: segfault at 8 ip 00000000401000 sp 7f error 6 in init[118d,401000+1000]\r\n",
+    );
+    assert_eq!(unfinished.faults, [fault("segfault", Some(8), 0x401000)]);
+    let exits = recorded("init-exits");
+    assert!(exits.last.contains(&"hello".to_string()), "{:?}", exits.last);
+}
+
+#[test]
+fn recorded_boot_without_a_root() {
+    let facts = recorded("no-root");
+    let message = "VFS: Unable to mount root fs on \"\" or unknown-block(0,0)";
+    assert_eq!(facts.panic.unwrap().message, message);
+    assert_eq!((facts.init_end, facts.oops, facts.faults), (None, None, vec![]));
 }
 
 #[test]
