@@ -133,6 +133,10 @@ fn marks(object: &Object, entry: &str) -> Result<Vec<Mark>> {
     if entries.is_empty() {
         return Ok(found);
     }
+    // x86-64 uses RELA alone; a mark in another kind of table would be overlooked.
+    if object.sections.iter().any(|s| matches!(s.sh_type(LE), elf::SHT_REL | elf::SHT_CREL)) {
+        return Err(Error::new("relocations that are not RELA"));
+    }
     for section in object.relocation_sections() {
         let (header, patched, relocations) = section?;
         for (index, relocation) in relocations.iter().enumerate() {

@@ -128,6 +128,21 @@ fn what_is_no_site_is_an_error_and_changes_nothing() {
 }
 
 #[test]
+fn other_kinds_of_relocations_are_not_overlooked() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let mut object = compile(&scratch("sites-crel"), "p.s", &program(), &["gcc"]);
+    let header = {
+        let elf = goblin::elf::Elf::parse(&object).unwrap();
+        let rela = elf.section_headers.iter().position(|s| s.sh_type == goblin::elf::section_header::SHT_RELA).unwrap();
+        elf.header.e_shoff as usize + rela * 64
+    };
+    object[header + 4..header + 8].copy_from_slice(&0x40000014u32.to_le_bytes());
+    assert_eq!(sites::find(&object).unwrap_err().to_string(), "relocations that are not RELA");
+}
+
+#[test]
 fn objects_without_sites_stay() {
     if !have(&["gcc"]) {
         return;
