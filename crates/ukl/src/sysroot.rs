@@ -149,7 +149,7 @@ fn run(shell: &Shell, cmd: &Cmd) -> Result<()> {
 }
 
 fn write_hook(toolchain: &Toolchain, sysroot: &Sysroot, out: &Path) -> Result<()> {
-    let assembler = quoted(&toolchain.assembler.display().to_string());
+    let assembler = inside_quotes(&toolchain.assembler.display().to_string());
     let cc = CC
         .replace("@SYSROOT@", &inside_quotes(&sysroot.dir.display().to_string()))
         .replace("@LIBGCC@", &inside_quotes(&toolchain.libgcc.display().to_string()))

@@ -282,6 +282,7 @@ fn the_archive_passes_an_independent_reader() {
         let entry = elf.syms.iter().find(|s| elf.strtab.get_at(s.st_name) == Some("__ukl_syscall")).unwrap();
         assert_eq!((entry.st_bind(), entry.st_shndx), (goblin::elf::sym::STB_GLOBAL, 0));
         let alloc = |s: &&goblin::elf::SectionHeader| s.is_alloc() && s.sh_size > 0;
+        assert!(elf.section_headers.iter().all(|section| section.sh_addr == 0));
         let mut sections: Vec<_> =
             elf.section_headers.iter().filter(alloc).map(|s| &elf.shdr_strtab[s.sh_name]).collect();
         sections.sort();
