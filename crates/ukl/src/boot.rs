@@ -1,4 +1,25 @@
-//! [`Image`](crate::image::Image) → [`BootRun`]: QEMU started, streamed, judged.
+//! [`Image`] → [`BootRun`]: QEMU started, streamed, judged.
+
+mod accel;
+mod panic;
+mod qemu;
+mod stdin;
+mod stream;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use formats::console::{self, End};
+
+use crate::error::{fail, Class, Result, EXIT_PANIC, EXIT_TIMEOUT};
+use crate::image::{Image, Info};
+use crate::initrd::{self, Command, Mode};
+use crate::run::Shell;
+use crate::workdir::{self, Cache};
+
+pub use accel::Accel;
+pub use qemu::Kind;
 
 /// How a guest ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,13 +36,243 @@ pub enum Outcome {
     NoStatus,
 }
 
+impl Outcome {
+    /// The exit code of `ukl run`; `None` when the boot itself failed.
+    pub fn exit_code(&self) -> Option<u8> {
+        match self {
+            Outcome::Exited(status) => Some(*status),
+            Outcome::Signaled(signal) => Some(128 + signal),
+            Outcome::Panic(_) => Some(EXIT_PANIC),
+            Outcome::Timeout => Some(EXIT_TIMEOUT),
+            Outcome::NoStatus => None,
+        }
+    }
+}
+
+impl From<End> for Outcome {
+    fn from(end: End) -> Self {
+        match end {
+            End::Exited(status) => Outcome::Exited(status),
+            End::Killed(signal) => Outcome::Signaled(signal),
+        }
+    }
+}
+
 /// One finished boot.
 #[derive(Debug, Clone)]
 pub struct BootRun {
-    /// How it ended.
+    /// How it ended: the last command's end, unless the boot ended otherwise.
     pub outcome: Outcome,
+    /// How each command ended, in order, as far as they got.
+    pub ends: Vec<Outcome>,
     /// QEMU start to the program's first output, in seconds.
     pub first_output_s: Option<f64>,
     /// QEMU start to QEMU end, in seconds.
     pub total_s: f64,
+    /// What the console showed.
+    pub console: Vec<u8>,
+}
+
+/// What the guest does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// The program, with these arguments instead of the image's.
+    Program(Option<Vec<String>>),
+    /// The program's ring-3 twin.
+    Twin(Option<Vec<String>>),
+    /// The program and then its twin, in one boot.
+    Both(Option<Vec<String>>),
+    /// The program as process 1.
+    Pid1(Option<Vec<String>>),
+    /// A shell on the console.
+    Shell,
+    /// These commands; `/twin` is there.
+    Commands(Vec<Command>),
+}
+
+/// How to boot; `None` takes what the image says.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What the guest does.
+    pub what: What,
+    /// The engine.
+    pub accel: Accel,
+    /// The machine; by default microvm for one CPU, q35 for more.
+    pub machine: Option<Kind>,
+    /// Memory in MiB.
+    pub memory_mib: Option<u32>,
+    /// Number of virtual CPUs.
+    pub cpus: Option<u32>,
+    /// Forwarded TCP ports: (host, guest).
+    pub ports: Option<Vec<(u16, u16)>>,
+    /// The guest is stopped after this time.
+    pub timeout: Option<Duration>,
+    /// The console appears on our standard output, and our standard input reaches the program.
+    pub attach: bool,
+    /// More words for the kernel.
+    pub words: Vec<String>,
+}
+
+impl Options {
+    /// Runs the program as the image says, attached to our standard streams.
+    pub fn new(what: What) -> Self {
+        Options {
+            what,
+            accel: Accel::Auto,
+            machine: None,
+            memory_mib: None,
+            cpus: None,
+            ports: None,
+            timeout: None,
+            attach: true,
+            words: Vec::new(),
+        }
+    }
+}
+
+/// Boots `image` and waits for its end.
+///
+/// The console goes to `console.log` as well, the exact QEMU line to `qemu.sh`. A panic or a
+/// timeout is an outcome, not an error. Errors: no QEMU, no KVM although demanded (class `Host`),
+/// QEMU ended before the guest's init began (class `Boot`).
+pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Result<BootRun> {
+    let dir = &image.dir;
+    let machine = machine(shell, cache, image, options)?;
+    let cmd = qemu::command(&machine);
+    if shell.dry_run {
+        shell.spawn(&cmd, std::process::Stdio::null(), std::process::Stdio::null(), std::process::Stdio::null())?;
+        return Ok(BootRun {
+            outcome: Outcome::Exited(0),
+            ends: Vec::new(),
+            first_output_s: None,
+            total_s: 0.0,
+            console: Vec::new(),
+        });
+    }
+    // Evidence first: what is run is on disk before it runs.
+    workdir::write_atomic(&dir.qemu_line(), format!("#!/bin/sh\nexec {}\n", cmd.display()).as_bytes())?;
+    workdir::set_mode(&dir.qemu_line(), 0o755)?;
+    workdir::write_atomic(&dir.control(), b"")?;
+    let streamed = stream::run(shell, &cmd, image, options)?;
+    let text = String::from_utf8_lossy(&streamed.console);
+    let facts = console::read(&text);
+    let control = console::control(&streamed.control);
+    let ends: Vec<Outcome> = control.runs.iter().filter_map(|run| run.end).map(Outcome::from).collect();
+    let complete = control.runs.iter().all(|run| run.end.is_some());
+    let outcome = match (facts.init_end, facts.panic) {
+        // A limit that passed while the machine was going down is no limit passed.
+        _ if streamed.timed_out && !(control.started && complete && !ends.is_empty()) => Outcome::Timeout,
+        (Some(end), _) => end.into(),
+        (None, Some(panic)) => Outcome::Panic(panic::describe(shell, dir, &panic, facts.oops.as_ref())),
+        (None, None) if complete => ends.last().cloned().unwrap_or(Outcome::NoStatus),
+        (None, None) => Outcome::NoStatus,
+    };
+    if outcome == Outcome::NoStatus && !control.started {
+        return Err(no_boot(&streamed, image, &cmd.display()).into());
+    }
+    let first_output_s = streamed.first_output.map(|time| time.as_secs_f64());
+    let total_s = streamed.total.as_secs_f64();
+    Ok(BootRun { outcome, ends, first_output_s, total_s, console: streamed.console })
+}
+
+fn no_boot(streamed: &stream::Streamed, image: &Image, command: &str) -> crate::error::Failure {
+    let said = String::from_utf8_lossy(&streamed.errors).trim().to_owned();
+    let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
+    let text = format!("QEMU ended ({}) before the guest was up: {said}", streamed.status);
+    let class = if streamed.status.success() { Class::Boot } else { Class::Host };
+    let hint = "too little memory ends a boot without a word; `--accel tcg` rules out a broken KVM";
+    fail(class, text).command(command).log(image.dir.console()).hint(hint)
+}
+
+/// The machine for this image and these options; writes the RAM disk if the image's own does not do.
+fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Result<qemu::Machine> {
+    let info = &image.info;
+    let cpus = options.cpus.unwrap_or(info.cpus);
+    let kind = options.machine.unwrap_or(if cpus == 1 { Kind::Microvm } else { Kind::Q35 });
+    let kernel = image.dir.vmlinux();
+    let engine = accel::choose(shell, cache, options.accel, &kernel)?;
+    let mut words = options.words.clone();
+    if let What::Pid1(args) = &options.what {
+        words.push(format!("rdinit={}", info.trigger));
+        let args = args.as_ref().unwrap_or(&info.args);
+        if !args.is_empty() {
+            // The kernel passes on what stands behind the dashes; it knows quotes, but no way to quote one.
+            words.push("--".into());
+            words.extend(args.iter().map(|arg| kernel_word(arg)).collect::<Result<Vec<_>>>()?);
+        }
+    }
+    Ok(qemu::Machine {
+        kind,
+        engine,
+        memory_mib: options.memory_mib.unwrap_or(info.memory_mib),
+        cpus,
+        ports: options.ports.clone().unwrap_or_else(|| info.ports.clone()),
+        kernel,
+        initrd: ram_disk(shell, image, &options.what)?,
+        control: image.dir.control(),
+        words,
+    })
+}
+
+/// One argument on the kernel's command line.
+fn kernel_word(arg: &str) -> Result<String> {
+    if arg.is_empty() || arg.contains('"') {
+        let text = format!("argument {arg:?} cannot be passed to a program that is process 1");
+        return Err(fail(Class::Usage, text).hint("run it without `--pid1`: init passes on every argument").into());
+    }
+    Ok(if arg.contains(char::is_whitespace) { format!("\"{arg}\"") } else { arg.to_owned() })
+}
+
+/// The image's own RAM disk, or one that is composed for this run.
+fn ram_disk(shell: &Shell, image: &Image, what: &What) -> Result<PathBuf> {
+    let Info { name, trigger, args, env, .. } = &image.info;
+    let mode = mode(image, what);
+    if mode == default_mode(name, trigger, args, env) {
+        return Ok(image.dir.initrd());
+    }
+    let path = image.dir.stage("initrd").join("run.cpio");
+    Ok(initrd::compose(shell, &image.dir, &mode, path)?.path)
+}
+
+/// What init does in an image unless a run says otherwise: it starts the program `name` by its trigger.
+pub fn default_mode(name: &str, trigger: &str, args: &[String], env: &BTreeMap<String, String>) -> Mode {
+    Mode::commands(vec![initrd::command(name, trigger, args, env)])
+}
+
+fn mode(image: &Image, what: &What) -> Mode {
+    let info = &image.info;
+    let command = |path: &str, args: &Option<Vec<String>>| {
+        initrd::command(&info.name, path, args.as_ref().unwrap_or(&info.args), &info.env)
+    };
+    let app = |args| command(&info.trigger, args);
+    let twin = |args| command("/twin", args);
+    match what {
+        What::Program(args) => Mode::commands(vec![app(args)]),
+        What::Twin(args) => Mode { twin: true, ..Mode::commands(vec![twin(args)]) },
+        What::Both(args) => Mode { twin: true, ..Mode::commands(vec![app(args), twin(args)]) },
+        What::Pid1(_) => Mode::pid1(),
+        What::Shell => Mode::shell(initrd::environment(&info.env)),
+        What::Commands(commands) => Mode { twin: true, ..Mode::commands(commands.clone()) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_becomes_the_shells_code() {
+        assert_eq!(Outcome::Exited(42).exit_code(), Some(42));
+        assert_eq!(Outcome::Signaled(11).exit_code(), Some(139));
+        assert_eq!(Outcome::Panic("x".into()).exit_code(), Some(255));
+        assert_eq!(Outcome::Timeout.exit_code(), Some(124));
+        assert_eq!(Outcome::NoStatus.exit_code(), None);
+    }
+
+    #[test]
+    fn arguments_of_process_1_are_quoted_for_the_kernel() {
+        assert_eq!(kernel_word("a=b").unwrap(), "a=b");
+        assert_eq!(kernel_word("two words").unwrap(), "\"two words\"");
+        assert!(kernel_word("say \"x\"").is_err() && kernel_word("").is_err());
+    }
 }

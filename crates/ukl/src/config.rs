@@ -1,6 +1,17 @@
-//! [`PatchedSource`](crate::patch::PatchedSource) → [`Configured`]: fragments merged and verified.
+//! [`PatchedSource`] → [`Configured`]: fragments merged and verified.
 
+use std::fs;
 use std::path::PathBuf;
+
+use anyhow::Context;
+use formats::kconfig::{self, Config, Fragment};
+
+use crate::error::{fail, Class, Failure, Result};
+use crate::manifest::KernelSpec;
+use crate::patch::{self, PatchedSource};
+use crate::run::{Cmd, Shell};
+use crate::toolchain::{self, Kind, Toolchain};
+use crate::workdir::{self, Cache};
 
 /// A configured kernel build folder (`make O=`).
 #[derive(Debug, Clone)]
@@ -11,4 +22,182 @@ pub struct Configured {
     pub out: PathBuf,
     /// Content key: source, patches, configuration, compiler.
     pub key: String,
+    /// The kernel's full version.
+    pub version: String,
+    /// The compiler that builds the kernel.
+    pub cc: PathBuf,
+    /// The linker.
+    pub ld: PathBuf,
+}
+
+/// Environment variables with which a user's shell would change the build.
+const CLEARED: [&str; 9] =
+    ["MAKEFLAGS", "MAKEOVERRIDES", "CROSS_COMPILE", "KCFLAGS", "KAFLAGS", "KCPPFLAGS", "KBUILD_OUTPUT", "LLVM", "W"];
+
+/// Merges the fragments of the kernel line and of the manifest, and configures a build folder.
+///
+/// Errors (class `Kernel`): fragments that disagree, a requested option that did not survive.
+pub fn configure(
+    shell: &Shell,
+    cache: &Cache,
+    patched: &PatchedSource,
+    spec: &KernelSpec,
+    toolchain: &Toolchain,
+) -> Result<Configured> {
+    let wanted = requested(spec)?;
+    let text = wanted.to_text();
+    let compiler = kernel_compiler(shell, toolchain);
+    let hash = workdir::hash(["kernel-1", &patched.hash, &text, &compiler.id, &make_words().join(" ")]);
+    let key = hash[..16].to_owned();
+    let configured = Configured {
+        tree: patched.tree.clone(),
+        out: cache.entry("kernel", &key),
+        key: key.clone(),
+        version: patched.version.clone(),
+        cc: compiler.cc,
+        ld: compiler.ld,
+    };
+    // Objects of an interrupted build stay: make goes on where it was.
+    let _lock = if shell.dry_run { None } else { Some(cache.lock("kernel", &key)?) };
+    let mark = configured.out.join("configured");
+    if mark.exists() {
+        return Ok(configured);
+    }
+    let fragment = configured.out.join("requested.config");
+    let log = configured.out.join("configure.log");
+    if !shell.dry_run {
+        workdir::write_atomic(&fragment, text.as_bytes())?;
+    }
+    let cmd = make(&configured).arg("allnoconfig").env("KCONFIG_ALLCONFIG", &fragment).log(&log);
+    let output = shell.run(&cmd)?;
+    if !output.status.success() {
+        return Err(configure_failure(&cmd, &log).into());
+    }
+    if shell.dry_run {
+        return Ok(configured);
+    }
+    let result = configured.out.join(".config");
+    let actual = fs::read_to_string(&result).with_context(|| format!("failed to read `{}`", result.display()))?;
+    verify(&wanted, &kconfig::parse(&actual)?).map_err(|failure| failure.log(result))?;
+    workdir::write_atomic(&mark, hash.as_bytes())?;
+    Ok(configured)
+}
+
+/// A call of make on the build folder, the same on every machine.
+pub(crate) fn make(configured: &Configured) -> Cmd {
+    let variable = |name: &str, value: &std::path::Path| format!("{name}={}", value.display());
+    let mut cmd = Cmd::new("make")
+        .arg("-C")
+        .arg(&configured.tree)
+        .args([variable("O", &configured.out), variable("CC", &configured.cc), variable("LD", &configured.ld)])
+        .args(make_words());
+    for name in CLEARED {
+        cmd = cmd.env(name, "");
+    }
+    cmd.env("LC_ALL", "C")
+}
+
+/// What would otherwise come from the machine and the clock.
+fn make_words() -> [&'static str; 6] {
+    [
+        "ARCH=x86_64",
+        "KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970",
+        "KBUILD_BUILD_USER=ukl",
+        "KBUILD_BUILD_HOST=ukl",
+        "KBUILD_BUILD_VERSION=1",
+        "V=0",
+    ]
+}
+
+/// gcc where there is one, so that programs of both compilers share one kernel build.
+fn kernel_compiler(shell: &Shell, toolchain: &Toolchain) -> Toolchain {
+    match toolchain.kind {
+        Kind::Gcc => toolchain.clone(),
+        Kind::Clang => toolchain::find(shell, "gcc").unwrap_or_else(|_| toolchain.clone()),
+    }
+}
+
+/// Everything that must hold in the end: base, ukl, debug, then the manifest's own lines.
+fn requested(spec: &KernelSpec) -> Result<Config> {
+    let own = spec.config.join("\n");
+    let mut fragments = Vec::new();
+    for (name, used, overrides) in
+        [("base.config", true, false), ("ukl.config", true, false), ("debug.config", spec.debug, true)]
+    {
+        if let (true, Some(text)) = (used, patch::file(&spec.version, name)?) {
+            fragments.push(Fragment { name, text, overrides });
+        }
+    }
+    fragments.push(Fragment { name: "[kernel] config", text: &own, overrides: true });
+    let merged = kconfig::merge(&fragments);
+    merged.map_err(|error| fail(Class::Kernel, format!("kernel configuration: {error}")).into())
+}
+
+/// Fails with the first requested options that the result does not have.
+fn verify(wanted: &Config, actual: &Config) -> std::result::Result<(), Failure> {
+    let missing = kconfig::missing(wanted, actual);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let line = |m: &kconfig::Missing| format!("{}: wanted {}, got {} ({})", m.option, m.wanted, m.got, m.origin);
+    let mut lines: Vec<String> = missing.iter().take(8).map(line).collect();
+    if missing.len() > lines.len() {
+        lines.push(format!("and {} more", missing.len() - lines.len()));
+    }
+    let text = format!("the kernel's configuration lost what was requested: {}", lines.join("; "));
+    let hint =
+        "an option depends on another that is off, or does not exist in this kernel: see `depends on` in its Kconfig";
+    Err(fail(Class::Kernel, text).hint(hint))
+}
+
+fn configure_failure(cmd: &Cmd, log: &std::path::Path) -> Failure {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let said = text.lines().filter(|line| !line.starts_with(['$', '#']) && !line.starts_with("make"));
+    let last: Vec<&str> = said.collect::<Vec<_>>().into_iter().rev().take(3).collect();
+    let cause = last.into_iter().rev().collect::<Vec<_>>().join("; ");
+    fail(Class::Kernel, format!("the kernel could not be configured: {cause}")).command(cmd.display()).log(log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::KernelSource;
+
+    fn spec(config: &[&str], debug: bool) -> KernelSpec {
+        let config = config.iter().map(|line| line.to_string()).collect();
+        KernelSpec { version: "6.12".into(), source: KernelSource::Debian, config, debug }
+    }
+
+    #[test]
+    fn the_manifests_lines_win() {
+        let config = requested(&spec(&["CONFIG_NR_CPUS=4", "# CONFIG_IO_URING is not set"], false)).unwrap();
+        assert_eq!((config.get("CONFIG_NR_CPUS"), config.get("CONFIG_IO_URING")), ("4", "n"));
+        assert_eq!(config.get("CONFIG_UKL"), "y");
+    }
+
+    #[test]
+    fn what_the_linked_program_demands_is_requested() {
+        let config = requested(&spec(&[], false)).unwrap();
+        for off in ["CONFIG_RANDOMIZE_BASE", "CONFIG_MITIGATION_PAGE_TABLE_ISOLATION", "CONFIG_X86_KERNEL_IBT"] {
+            assert_eq!(config.get(off), "n");
+            assert!(config.iter().any(|(option, _)| option == off), "{off} is not mentioned");
+        }
+        for on in ["CONFIG_UKL", "CONFIG_INET", "CONFIG_VIRTIO_NET", "CONFIG_SMP"] {
+            assert_eq!(config.get(on), "y");
+        }
+    }
+
+    #[test]
+    fn debugging_replaces_parts_of_the_base() {
+        let config = requested(&spec(&[], true)).unwrap();
+        assert!(config.is_on("CONFIG_PROVE_LOCKING") && !config.is_on("CONFIG_PREEMPT_NONE"));
+    }
+
+    #[test]
+    fn a_lost_option_is_named_with_what_it_became() {
+        let wanted = kconfig::parse("CONFIG_A=y\nCONFIG_B=y\n").unwrap();
+        assert!(verify(&wanted, &wanted).is_ok());
+        let failure = verify(&wanted, &kconfig::parse("CONFIG_A=y\n# CONFIG_B is not set\n").unwrap()).unwrap_err();
+        assert!(failure.message.contains("CONFIG_B: wanted y, got n"), "{}", failure.message);
+    }
 }

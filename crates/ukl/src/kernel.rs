@@ -1,6 +1,20 @@
-//! [`Configured`](crate::config::Configured) + [`AppArchive`](crate::archive::AppArchive) → [`Kernel`].
+//! [`Configured`] + [`AppArchive`] → [`Kernel`]: the objects once, a link for each program.
 
-use std::path::PathBuf;
+mod failure;
+mod repair;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::archive::AppArchive;
+use crate::config::{self, Configured};
+use crate::error::Result;
+use crate::run::{Cmd, Shell};
+use crate::stamp;
+use crate::workdir::{self, Cache, ImageDir};
 
 /// The linked kernel of one program, in the image folder.
 #[derive(Debug, Clone)]
@@ -11,4 +25,162 @@ pub struct Kernel {
     pub vmlinux: PathBuf,
     /// Its configuration.
     pub config: PathBuf,
+}
+
+/// How far the kernel's objects are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Steps of make that are done.
+    pub done: u64,
+    /// Steps of an earlier complete build; a guess before the first.
+    pub total: u64,
+    /// The step that just began: `CC kernel/fork.o`.
+    pub item: String,
+}
+
+/// Steps of the base configuration: what the first build goes by.
+const STEPS_GUESS: u64 = 1100;
+
+/// No kernel build takes this long on a machine that can hold one.
+const LIMIT: Duration = Duration::from_secs(4 * 3600);
+
+/// xz as a kernel needs it (see scripts/xz_wrap.sh there), at a third of the time for 2 % more bytes.
+const XZ: &str = "#!/bin/sh\n\
+    case \"$*\" in *--version*) exec xz \"$@\" ;; esac\n\
+    exec xz --check=crc32 --threads=1 --x86 --lzma2=preset=1,mf=bt4,mode=normal,nice=32\n";
+
+/// Builds the kernel's objects if they are not in the cache, links `app` into it and copies the
+/// result to the image folder; does nothing when it is there already.
+///
+/// Errors: the kernel does not compile (class `Kernel`); the program does not fit into the link:
+/// undefined symbols, too much data (class `App`).
+pub fn build(
+    shell: &Shell,
+    cache: &Cache,
+    configured: &Configured,
+    app: &AppArchive,
+    image: &ImageDir,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Kernel> {
+    let kernel = Kernel { bzimage: image.bzimage(), vmlinux: image.vmlinux(), config: image.kernel_config() };
+    let key = workdir::hash(["image-1", &configured.key, &app.sha256]);
+    if stamp::is_fresh(&kernel.bzimage, &key) && kernel.vmlinux.exists() && kernel.config.exists() {
+        return Ok(kernel);
+    }
+    let log = image.log("kernel");
+    if shell.dry_run {
+        shell.run(&objects_command(configured, &log))?;
+        shell.run(&link_command(configured, &log))?;
+        return Ok(kernel);
+    }
+    stamp::clear(&kernel.bzimage)?;
+    let _lock = cache.lock("kernel", &configured.key)?;
+    // Evidence first: the configuration survives a failure.
+    workdir::copy_atomic(&configured.out.join(".config"), &kernel.config)?;
+    workdir::write_atomic(&log, b"")?;
+    objects(shell, cache, configured, &log, progress)?;
+    link(shell, configured, app, &log)?;
+    workdir::copy_atomic(&configured.out.join("vmlinux"), &kernel.vmlinux)?;
+    workdir::copy_atomic(&configured.out.join("arch/x86/boot/bzImage"), &kernel.bzimage)?;
+    stamp::write(&kernel.bzimage, &key)?;
+    Ok(kernel)
+}
+
+/// Builds everything but a program's link: the slow part, once for all programs.
+fn objects(
+    shell: &Shell,
+    cache: &Cache,
+    configured: &Configured,
+    log: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<()> {
+    let done = configured.out.join("objects.done");
+    if done.exists() {
+        return Ok(());
+    }
+    remove_if_there(&configured.out.join("UKL.a"))?;
+    repair::after_interruption(&configured.out)?;
+    workdir::write_atomic(&configured.out.join("xz"), XZ.as_bytes())?;
+    workdir::set_mode(&configured.out.join("xz"), 0o755)?;
+    let remembered = cache.fact(&format!("kernel-steps-{}", configured.version));
+    let total = fs::read_to_string(&remembered).ok().and_then(|text| text.parse().ok()).unwrap_or(STEPS_GUESS);
+    let mut steps = 0;
+    let cmd = objects_command(configured, log);
+    let output = shell.run_with(&cmd, &mut |line| {
+        if let Some(item) = step(line) {
+            steps += 1;
+            progress(Progress { done: steps, total, item });
+        }
+    })?;
+    if !output.status.success() {
+        anyhow::ensure!(!crate::run::interrupted(), "interrupted");
+        return Err(failure::of_objects(&cmd, log, &configured.tree).into());
+    }
+    if steps > total / 2 {
+        // A build that went on after an interruption says nothing about a whole one.
+        workdir::write_atomic(&remembered, steps.to_string().as_bytes())?;
+    }
+    workdir::write_atomic(&done, b"")
+}
+
+/// Links `app` into the objects and makes bzImage of it.
+fn link(shell: &Shell, configured: &Configured, app: &AppArchive, log: &Path) -> Result<()> {
+    let out = &configured.out;
+    // An interrupted link may have left parts that look new.
+    for name in ["vmlinux", "arch/x86/boot/bzImage", "arch/x86/boot/compressed/vmlinux"] {
+        remove_if_there(&out.join(name))?;
+    }
+    workdir::copy_atomic(&app.path, &out.join("UKL.a"))?;
+    let cmd = link_command(configured, log);
+    let output = shell.run(&cmd)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    anyhow::ensure!(!crate::run::interrupted(), "interrupted");
+    Err(failure::of_link(&cmd, log, &configured.tree).into())
+}
+
+fn objects_command(configured: &Configured, log: &Path) -> Cmd {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    make(configured).arg(format!("-j{jobs}")).arg("bzImage").log(log)
+}
+
+fn link_command(configured: &Configured, log: &Path) -> Cmd {
+    make(configured).arg("ukl-image").log(log)
+}
+
+fn make(configured: &Configured) -> Cmd {
+    config::make(configured).arg(format!("XZ={}", configured.out.join("xz").display())).limit(LIMIT)
+}
+
+/// `  CC      kernel/fork.o` → `CC kernel/fork.o`.
+fn step(line: &str) -> Option<String> {
+    let (verb, rest) = line.strip_prefix("  ")?.split_once(' ')?;
+    let is_verb = verb.len() >= 2 && verb.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit());
+    is_verb.then(|| format!("{verb} {}", rest.trim()))
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_make_are_counted_and_other_lines_are_not() {
+        assert_eq!(step("  CC      kernel/fork.o").as_deref(), Some("CC kernel/fork.o"));
+        assert_eq!(step("  HOSTCC  scripts/kconfig/conf.o").as_deref(), Some("HOSTCC scripts/kconfig/conf.o"));
+        let long = step("  XZKERN  arch/x86/boot/compressed/vmlinux.bin.xz");
+        assert_eq!(long.as_deref(), Some("XZKERN arch/x86/boot/compressed/vmlinux.bin.xz"));
+        for other in ["make[1]: Entering directory", "  from here", "CC x.o", "", "  "] {
+            assert_eq!(step(other), None, "{other}");
+        }
+    }
 }

@@ -5,12 +5,19 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::archive::{self, AppArchive};
+use crate::boot;
 use crate::compile;
+use crate::config;
 use crate::error::Result;
+use crate::image::{self, Image, Parts};
+use crate::initrd;
+use crate::kernel::{self, Progress};
 use crate::link::{self, Linked};
 use crate::manifest::Manifest;
+use crate::patch;
 use crate::prefix::{self, Prefixed};
 use crate::run::Shell;
+use crate::source;
 use crate::sysroot::{self, Sysroot};
 use crate::term;
 use crate::toolchain::{self, Toolchain};
@@ -84,4 +91,37 @@ pub fn program(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock
     let prefixed = clock.stage("prefix", || prefix::prefix(&linked, dir))?;
     let archive = clock.stage("archive", || archive::archive(&prefixed, dir))?;
     Ok(Program { toolchain, sysroot, linked, prefixed, archive })
+}
+
+/// From sources to a complete image in `dir`; `progress` hears of the kernel's objects.
+pub fn image(
+    env: &Env,
+    manifest: &Manifest,
+    dir: &ImageDir,
+    clock: &mut Clock,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Image> {
+    let Env { shell, cache } = env;
+    let spec = &manifest.kernel;
+    let program = program(env, manifest, dir, clock)?;
+    let Program { toolchain, sysroot, archive, .. } = &program;
+    let source = clock.stage("source", || source::fetch(shell, cache, spec))?;
+    let patched = clock.stage("patch", || patch::apply(shell, cache, &source, &spec.version))?;
+    let configured = clock.stage("config", || config::configure(shell, cache, &patched, spec, toolchain))?;
+    let kernel = clock.stage("kernel", || kernel::build(shell, cache, &configured, archive, dir, progress))?;
+    let mode = boot::default_mode(&manifest.name, &manifest.trigger, &manifest.args, &manifest.env);
+    let initrd = clock.stage("initrd", || initrd::build(shell, cache, toolchain, sysroot, manifest, dir, &mode))?;
+    let parts = Parts {
+        manifest,
+        toolchain,
+        archive,
+        patched: &patched,
+        configured: &configured,
+        kernel: &kernel,
+        initrd: &initrd,
+    };
+    if shell.dry_run {
+        return Ok(Image { dir: dir.clone(), info: image::describe(&parts, Default::default()) });
+    }
+    clock.stage("image", || image::assemble(&parts, dir))
 }

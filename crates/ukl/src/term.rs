@@ -46,8 +46,13 @@ pub fn say(line: &str) {
 
 /// Prints `text` as it is on standard output; a closed pipe is an error that [`is_closed_pipe`] knows.
 pub fn out(text: &str) -> Result<()> {
+    out_bytes(text.as_bytes())
+}
+
+/// [`out`] for what need not be text: a guest's console.
+pub fn out_bytes(bytes: &[u8]) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
+    stdout.write_all(bytes)?;
     stdout.flush()?;
     Ok(())
 }

@@ -1,0 +1,163 @@
+//! Which engine runs the guest: KVM where a probe shows that guests get through their boot, TCG elsewhere.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::error::{fail, Class, Result};
+use crate::run::{Cmd, Shell};
+use crate::term;
+use crate::workdir::{self, Cache};
+
+use super::qemu::{self, Engine, Kind, Machine};
+
+/// How a guest may be run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Accel {
+    /// KVM when a probe says that it works, TCG otherwise.
+    #[default]
+    Auto,
+    /// Hardware virtualisation.
+    Kvm,
+    /// QEMU's own translator.
+    Tcg,
+}
+
+/// A guest that works says its first word long before; one that hangs never does.
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+const KVM: &str = "/dev/kvm";
+
+/// Decides on the engine; the answer of a probe is remembered until the host boots again.
+///
+/// `kernel` is what the probe boots. Error (class `Host`): KVM was demanded and cannot be used.
+pub(super) fn choose(shell: &Shell, cache: &Cache, accel: Accel, kernel: &Path) -> Result<Engine> {
+    let tcg = || tsc_khz(cache).map(|tsc_khz| Engine::Tcg { tsc_khz });
+    match accel {
+        Accel::Tcg => tcg(),
+        Accel::Kvm => match can_open() {
+            Ok(()) => Ok(Engine::Kvm),
+            Err(error) => {
+                let failure = fail(Class::Host, format!("cannot use `{KVM}`: {error}"));
+                Err(failure.hint("`--accel tcg` runs without it; `ukl doctor` says what is missing").into())
+            }
+        },
+        // Without the device there is nothing to find out or to say.
+        Accel::Auto if can_open().is_err() || shell.dry_run => tcg(),
+        Accel::Auto if kvm_works(shell, cache, kernel)? => Ok(Engine::Kvm),
+        Accel::Auto => tcg(),
+    }
+}
+
+fn can_open() -> std::io::Result<()> {
+    File::options().read(true).write(true).open(KVM).map(drop)
+}
+
+/// The remembered answer, or the probe's.
+fn kvm_works(shell: &Shell, cache: &Cache, kernel: &Path) -> Result<bool> {
+    let version = shell.check(&Cmd::new("qemu-system-x86_64").arg("--version").probe(), Class::Host)?.stdout;
+    let boot = boot_id();
+    let fact = cache.fact(&format!("kvm-{}", &workdir::hash([boot.as_bytes(), &version])[..16]));
+    if let Ok(answer) = fs::read_to_string(&fact) {
+        return Ok(answer == "works");
+    }
+    let works = probe(shell, kernel)?;
+    if !works {
+        term::say(&format!("note: {KVM} opens but guests hang; using TCG"));
+    }
+    workdir::write_atomic(&fact, if works { b"works" } else { b"hangs" })?;
+    Ok(works)
+}
+
+/// Boots `kernel` with KVM and no init: its panic proves that it got through its boot.
+fn probe(shell: &Shell, kernel: &Path) -> Result<bool> {
+    let dir = tempfile::tempdir()?;
+    let initrd = dir.path().join("initrd");
+    fs::write(&initrd, formats::newc::write(&[])?)?;
+    let machine = Machine {
+        kind: Kind::Microvm,
+        engine: Engine::Kvm,
+        memory_mib: 128,
+        cpus: 1,
+        ports: Vec::new(),
+        kernel: kernel.to_owned(),
+        initrd,
+        control: dir.path().join("control"),
+        words: Vec::new(),
+    };
+    let console = dir.path().join("console");
+    let out = File::create(&console)?;
+    let child = shell.spawn(&qemu::command(&machine), Stdio::null(), out.into(), Stdio::null())?;
+    let Some(mut child) = child else { return Ok(false) };
+    let start = Instant::now();
+    let spoke = loop {
+        let spoke = fs::metadata(&console)?.len() > 0;
+        if spoke || child.try_wait()?.is_some() || start.elapsed() > PROBE_LIMIT || crate::run::interrupted() {
+            break spoke;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    // It may have ended by itself, which is no failure.
+    let _ = child.kill();
+    child.wait()?;
+    anyhow::ensure!(!crate::run::interrupted(), "interrupted");
+    Ok(spoke)
+}
+
+/// Changes with every boot of the host.
+fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
+}
+
+/// The rate of the host's time stamp counter, which TCG passes on to the guest; measured once per boot.
+fn tsc_khz(cache: &Cache) -> Result<Option<u64>> {
+    let fact = cache.fact(&format!("tsc-{}", &workdir::hash([boot_id()])[..16]));
+    if let Some(khz) = fs::read_to_string(&fact).ok().and_then(|text| text.parse().ok()) {
+        return Ok(Some(khz));
+    }
+    let Some(khz) = measure_tsc_khz() else { return Ok(None) };
+    workdir::write_atomic(&fact, khz.to_string().as_bytes())?;
+    Ok(Some(khz))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn measure_tsc_khz() -> Option<u64> {
+    // SAFETY: RDTSC exists on every x86-64 processor and only reads a counter.
+    let now = || (unsafe { core::arch::x86_64::_rdtsc() }, Instant::now());
+    let (ticks, start) = now();
+    std::thread::sleep(Duration::from_millis(50));
+    let (later, end) = now();
+    let nanos = end.duration_since(start).as_nanos();
+    let khz = u128::from(later.checked_sub(ticks)?) * 1_000_000 / nanos.max(1);
+    // A counter that stands still or jumps is none.
+    u64::try_from(khz).ok().filter(|khz| (100_000..20_000_000).contains(khz))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn measure_tsc_khz() -> Option<u64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counters_rate_is_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path());
+        let first = tsc_khz(&cache).unwrap();
+        assert_eq!(tsc_khz(&cache).unwrap(), first);
+        if let (Some(first), Some(again)) = (first, measure_tsc_khz()) {
+            assert!(first.abs_diff(again) < first / 500, "{first} and {again}");
+        }
+    }
+
+    #[test]
+    fn tcg_needs_no_device_and_no_probe() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = choose(&Shell::default(), &Cache::at(dir.path()), Accel::Tcg, Path::new("/none")).unwrap();
+        assert!(matches!(engine, Engine::Tcg { .. }));
+    }
+}

@@ -1,0 +1,63 @@
+//! A panic's text, with function and line where the processor was in the program.
+
+use formats::console::{Oops, Panic, Rip};
+use object::{Object, ObjectSymbol};
+
+use crate::error::{Class, Result};
+use crate::run::{Cmd, Shell};
+use crate::workdir::{self, ImageDir};
+
+/// The program's text in the kernel lies between these symbols.
+const TEXT: [&str; 2] = ["__ukl_text_start", "__ukl_text_end"];
+
+/// What a person should read: the panic, what led to it, the place in the program.
+pub(super) fn describe(shell: &Shell, dir: &ImageDir, panic: &Panic, oops: Option<&Oops>) -> String {
+    let mut text = panic.message.clone();
+    if let Some(oops) = oops.filter(|oops| !text.contains(&oops.message)) {
+        text.push_str(&format!("\n  after   {}", oops.message));
+    }
+    let rip = panic.rip.as_ref().or(oops.and_then(|oops| oops.rip.as_ref()));
+    // A kernel without symbols, or a place outside the program: the text says what can be said.
+    if let Some(place) = rip.and_then(|rip| place(shell, dir, rip).ok().flatten()) {
+        text.push_str(&format!("\n  at      {place}"));
+    }
+    text
+}
+
+/// `function (file:line)` when `rip` lies in the program.
+fn place(shell: &Shell, dir: &ImageDir, rip: &Rip) -> Result<Option<String>> {
+    let bytes = workdir::read(&dir.vmlinux())?;
+    let file = object::File::parse(&*bytes)?;
+    let find = |name: &str| file.symbols().find(|symbol| symbol.name() == Ok(name)).map(|symbol| symbol.address());
+    let (Some(start), Some(end)) = (find(TEXT[0]), find(TEXT[1])) else { return Ok(None) };
+    let address = match (&rip.address, &rip.symbol) {
+        (Some(address), _) => *address,
+        (None, Some(symbol)) => match find(&symbol.name) {
+            Some(address) => address + symbol.offset,
+            None => return Ok(None),
+        },
+        (None, None) => return Ok(None),
+    };
+    if !(start..end).contains(&address) {
+        return Ok(None);
+    }
+    let line = line(shell, dir, address)?;
+    let before =
+        file.symbols().filter(|symbol| (start..=address).contains(&symbol.address()) && symbol.is_definition());
+    let named = before.filter(|symbol| symbol.name().is_ok_and(|name| name.starts_with("ukl_")));
+    let function = named.max_by_key(|symbol| symbol.address()).and_then(|symbol| symbol.name().ok().map(str::to_owned));
+    let function = function.map_or_else(|| format!("{address:#x}"), |name| name["ukl_".len()..].to_owned());
+    Ok(Some(match line {
+        Some(line) => format!("{function} ({line}) in the program"),
+        None => format!("{function} in the program"),
+    }))
+}
+
+/// `file:line`, if the program was compiled with -g.
+fn line(shell: &Shell, dir: &ImageDir, address: u64) -> Result<Option<String>> {
+    let cmd = Cmd::new("addr2line").arg("-e").arg(dir.vmlinux()).arg(format!("{address:#x}")).probe();
+    let output = shell.check(&cmd, Class::Host)?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let is_known = !text.starts_with('?') && !text.ends_with(":0") && !text.ends_with(":?");
+    Ok(is_known.then_some(text))
+}

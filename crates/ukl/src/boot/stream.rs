@@ -1,0 +1,214 @@
+//! One run of QEMU: the console to our standard output and to its log, the time limit, Ctrl-C.
+
+use std::fs::File;
+use std::io::{IsTerminal, Read, Write};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::image::Image;
+use crate::run::{Cmd, Shell};
+use crate::term;
+
+use super::{stdin, Options, What};
+
+/// What a run of QEMU left.
+pub(super) struct Streamed {
+    pub(super) console: Vec<u8>,
+    pub(super) control: String,
+    pub(super) errors: Vec<u8>,
+    pub(super) status: ExitStatus,
+    pub(super) timed_out: bool,
+    pub(super) first_output: Option<Duration>,
+    pub(super) total: Duration,
+}
+
+/// How often the clock, the control port and Ctrl-C are looked at while the guest is silent.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Runs QEMU to its end, or to ours.
+pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options) -> Result<Streamed> {
+    let is_shell = options.attach && options.what == What::Shell;
+    // A person's shell gets the terminal itself, every key of it; a program gets what we read.
+    let _terminal = Terminal::save(is_shell);
+    let input = match (options.attach, is_shell) {
+        (true, true) => Stdio::inherit(),
+        (true, false) => Stdio::piped(),
+        (false, _) => Stdio::null(),
+    };
+    let start = Instant::now();
+    let child = shell.spawn(cmd, input, Stdio::piped(), Stdio::piped())?;
+    let mut guest = Guest(child.ok_or_else(|| anyhow::anyhow!("nothing is started in a dry run"))?);
+    let errors = drain(guest.0.stderr.take());
+    let (begin, begun) = channel();
+    if let Some(pipe) = guest.0.stdin.take() {
+        stdin::forward(pipe, begun);
+    }
+    let console = reader(guest.0.stdout.take(), start);
+    let mut watch = Watch::new(image, options, start, begin)?;
+    let timed_out = watch.until_the_end(&console)?;
+    if timed_out || crate::run::interrupted() {
+        guest.kill();
+    }
+    let status = guest.0.wait()?;
+    let total = start.elapsed();
+    anyhow::ensure!(!crate::run::interrupted(), "interrupted");
+    watch.look_at_control()?;
+    Ok(Streamed {
+        console: watch.console,
+        control: watch.control_text,
+        errors: errors.join().unwrap_or_default(),
+        status,
+        timed_out,
+        first_output: watch.first_output,
+        total,
+    })
+}
+
+/// QEMU does not outlive us, whatever happens.
+struct Guest(Child);
+
+impl Guest {
+    fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What is known about the guest so far.
+struct Watch {
+    attach: bool,
+    deadline: Option<Instant>,
+    log: File,
+    control: File,
+    control_text: String,
+    console: Vec<u8>,
+    first_output: Option<Duration>,
+    /// Tells the forwarding of our input to begin.
+    begin: Option<Sender<()>>,
+    waits_for_run: bool,
+}
+
+impl Watch {
+    fn new(image: &Image, options: &Options, start: Instant, begin: Sender<()>) -> Result<Self> {
+        Ok(Watch {
+            attach: options.attach,
+            deadline: options.timeout.map(|limit| start + limit),
+            log: File::create(image.dir.console())?,
+            control: File::open(image.dir.control())?,
+            control_text: String::new(),
+            console: Vec::new(),
+            first_output: None,
+            begin: Some(begin),
+            // Process 1 is the program: nobody announces it.
+            waits_for_run: !matches!(options.what, What::Pid1(_)),
+        })
+    }
+
+    /// Passes the console on until it ends; true when the time limit ended the wait.
+    fn until_the_end(&mut self, console: &Receiver<(Duration, Vec<u8>)>) -> Result<bool> {
+        loop {
+            match console.recv_timeout(TICK) {
+                Ok((time, bytes)) => self.take(time, &bytes)?,
+                Err(RecvTimeoutError::Timeout) => self.look_at_control()?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+            }
+            if crate::run::interrupted() {
+                return Ok(false);
+            }
+            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn take(&mut self, time: Duration, bytes: &[u8]) -> Result<()> {
+        // The guest reports that a program begins before the program can write: look there first.
+        self.look_at_control()?;
+        if self.first_output.is_none() && (self.begin.is_none() || !self.waits_for_run) {
+            self.first_output = Some(time);
+        }
+        self.log.write_all(bytes)?;
+        self.console.extend_from_slice(bytes);
+        if self.attach {
+            term::out_bytes(bytes)?;
+        }
+        Ok(())
+    }
+
+    fn look_at_control(&mut self) -> Result<()> {
+        let mut bytes = Vec::new();
+        // QEMU empties the file when it starts; before that there is nothing in it.
+        if self.control.read_to_end(&mut bytes)? > 0 {
+            self.control_text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        let runs = !self.waits_for_run || self.control_text.contains("run 0\n");
+        if runs {
+            if let Some(begin) = self.begin.take() {
+                // Nobody listens when nothing is forwarded.
+                let _ = begin.send(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends what arrives, with its time since `start`.
+fn reader(pipe: Option<ChildStdout>, start: Instant) -> Receiver<(Duration, Vec<u8>)> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let Some(mut pipe) = pipe else { return };
+        let mut bytes = vec![0; 65536];
+        while let Ok(n) = pipe.read(&mut bytes) {
+            if n == 0 || sender.send((start.elapsed(), bytes[..n].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What arrived before a read error is still worth showing.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+/// The terminal's settings, put back at the end: a QEMU that is killed does not do it.
+struct Terminal(Option<libc::termios>);
+
+impl Terminal {
+    fn save(used: bool) -> Self {
+        if !used || !std::io::stdin().is_terminal() {
+            return Terminal(None);
+        }
+        // SAFETY: an all-zero termios is a valid value; tcgetattr fills it.
+        let saved = unsafe {
+            let mut settings: libc::termios = std::mem::zeroed();
+            (libc::tcgetattr(0, &mut settings) == 0).then_some(settings)
+        };
+        Terminal(saved)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(settings) = &self.0 {
+            // SAFETY: the settings came from tcgetattr.
+            unsafe { libc::tcsetattr(0, libc::TCSANOW, settings) };
+        }
+    }
+}

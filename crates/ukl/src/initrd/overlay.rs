@@ -1,0 +1,163 @@
+//! What changes with each run: the commands, how the console behaves, the twin, a shell.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use formats::newc::{self, Entry};
+
+use crate::error::{fail, Class, Result};
+use crate::run::{Cmd, Shell};
+use crate::workdir::{self, ImageDir};
+
+/// One program that init starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// What is executed.
+    pub path: String,
+    /// Its arguments, the name first.
+    pub argv: Vec<String>,
+    /// Its whole environment.
+    pub env: BTreeMap<String, String>,
+}
+
+/// How the guest's console treats bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// Output unchanged, no echo: a program's standard streams.
+    Raw,
+    /// Echo, line editing, signals: a person at a terminal.
+    Cooked,
+}
+
+/// What a boot does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mode {
+    /// The console.
+    pub console: Console,
+    /// What init runs, one after the other; without commands there is no init (the program is process 1).
+    pub commands: Vec<Command>,
+    /// The RAM disk has `/twin`.
+    pub twin: bool,
+    /// The RAM disk has busybox and its applets.
+    pub busybox: bool,
+}
+
+impl Mode {
+    /// Init runs `commands` with plain standard streams.
+    pub fn commands(commands: Vec<Command>) -> Self {
+        Mode { console: Console::Raw, commands, twin: false, busybox: false }
+    }
+
+    /// The kernel starts the program itself.
+    pub fn pid1() -> Self {
+        Mode::commands(Vec::new())
+    }
+
+    /// A shell for a person.
+    pub fn shell(env: BTreeMap<String, String>) -> Self {
+        let command = Command { path: "/bin/sh".into(), argv: vec!["-sh".into()], env };
+        Mode { console: Console::Cooked, commands: vec![command], twin: true, busybox: true }
+    }
+}
+
+/// What a program finds in its environment unless the manifest says otherwise.
+const ENVIRONMENT: [(&str, &str); 3] = [("HOME", "/"), ("PATH", "/bin:/sbin:/usr/bin:/usr/sbin"), ("TERM", "linux")];
+
+/// The manifest's environment on top of the usual one.
+pub fn environment(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let usual = ENVIRONMENT.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let own = env.iter().map(|(name, value)| (name.clone(), value.clone()));
+    usual.chain(own).collect()
+}
+
+/// The program `name` at `path` with its arguments: its twin gets the same name, and so the same output.
+pub fn command(name: &str, path: &str, args: &[String], env: &BTreeMap<String, String>) -> Command {
+    let argv = std::iter::once(name.to_owned()).chain(args.iter().cloned()).collect();
+    Command { path: path.into(), argv, env: environment(env) }
+}
+
+/// The archive with everything that `mode` asks for.
+pub(super) fn archive(shell: &Shell, image: &ImageDir, mode: &Mode) -> Result<Vec<u8>> {
+    let mut entries = Vec::new();
+    if !mode.commands.is_empty() {
+        entries.push(Entry::file("/init", 0o755, workdir::read(&image.stage("initrd").join("init"))?));
+        entries.push(Entry::file("/etc/ukl/command", 0o644, command_file(mode)?));
+    }
+    if mode.twin {
+        entries.push(Entry::file("/twin", 0o755, workdir::read(&image.twin())?));
+    }
+    if mode.busybox {
+        entries.extend(busybox(shell)?);
+    }
+    Ok(newc::write(&entries)?)
+}
+
+/// The file that init reads: see `initrd/init.c`.
+fn command_file(mode: &Mode) -> Result<Vec<u8>> {
+    let console = match mode.console {
+        Console::Raw => "raw",
+        Console::Cooked => "cooked",
+    };
+    let mut strings = vec![console.to_owned()];
+    for command in &mode.commands {
+        strings.push(command.argv.len().to_string());
+        strings.push(command.env.len().to_string());
+        strings.push(command.path.clone());
+        strings.extend(command.argv.iter().cloned());
+        strings.extend(command.env.iter().map(|(name, value)| format!("{name}={value}")));
+    }
+    if let Some(bad) = strings.iter().find(|string| string.contains('\0')) {
+        return Err(fail(Class::Usage, format!("{bad:?} has a NUL byte: no program can get it as an argument")).into());
+    }
+    Ok(strings.into_iter().flat_map(|string| [string.into_bytes(), vec![0]].concat()).collect())
+}
+
+/// The host's static busybox and a link for each of its applets.
+fn busybox(shell: &Shell) -> Result<Vec<Entry>> {
+    let host = Path::new("/bin/busybox");
+    let missing = |text: &str| fail(Class::Host, text).hint("sudo apt-get install busybox-static");
+    let bytes = fs::read(host).map_err(|_| missing("no `/bin/busybox` for the guest's shell"))?;
+    let elf = goblin::elf::Elf::parse(&bytes).map_err(|_| missing("`/bin/busybox` is no ELF program"))?;
+    if elf.interpreter.is_some() {
+        return Err(missing("`/bin/busybox` needs shared libraries, which the guest does not have").into());
+    }
+    let list = shell.check(&Cmd::new(host).arg("--list").probe(), Class::Host)?.stdout;
+    let applets = String::from_utf8_lossy(&list).into_owned();
+    let names = applets.lines().filter(|name| !name.is_empty() && *name != "busybox" && !name.contains('/'));
+    let mut entries: Vec<Entry> = names.map(|name| Entry::symlink(format!("/bin/{name}"), "busybox")).collect();
+    entries.push(Entry::file("/bin/busybox", 0o755, bytes));
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(argv: &[&str], env: &[(&str, &str)]) -> Command {
+        let argv = argv.iter().map(|arg| arg.to_string()).collect();
+        let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Command { path: "/UKL".into(), argv, env }
+    }
+
+    #[test]
+    fn nothing_of_an_argument_is_lost() {
+        let mode = Mode::commands(vec![plain(&["a", "two words", ""], &[("X", "y=z")]), plain(&["b"], &[])]);
+        let want = b"raw\x003\x001\0/UKL\0a\0two words\0\0X=y=z\x001\x000\0/UKL\0b\0";
+        assert_eq!(command_file(&mode).unwrap(), want);
+    }
+
+    #[test]
+    fn the_manifests_environment_wins() {
+        let env = BTreeMap::from([("PATH".to_owned(), "/x".to_owned())]);
+        let command = command("hello", "/UKL", &["a".into()], &env);
+        assert_eq!(command.argv, ["hello", "a"]);
+        assert_eq!((command.env["PATH"].as_str(), command.env["HOME"].as_str()), ("/x", "/"));
+    }
+
+    #[test]
+    fn a_nul_byte_is_a_usage_error() {
+        let error = command_file(&Mode::commands(vec![plain(&["a\0b"], &[])])).unwrap_err();
+        assert_eq!(crate::error::render(&error).1, Class::Usage.exit_code());
+    }
+}

@@ -1,0 +1,110 @@
+//! Kernel tarballs: Debian's package, a local file, a URL with its checksum; unpacked into the cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{fail, Class, Result};
+use crate::run::{Cmd, Shell};
+use crate::toolchain;
+use crate::workdir::{self, Cache};
+
+use super::{entry, remembered_hash, UNUSED};
+
+/// The tree of Debian's package `linux-source-<version>`: the installed one, or the archive's.
+pub(super) fn debian(shell: &Shell, cache: &Cache, version: &str) -> Result<PathBuf> {
+    let package = format!("linux-source-{version}");
+    let installed = Path::new("/usr/src").join(format!("{package}.tar.xz"));
+    if installed.exists() {
+        return local(shell, cache, &installed);
+    }
+    // Which entry an earlier download became: the archive is asked once.
+    let fact = cache.fact(&format!("debian-{package}"));
+    if let Some(entry) = fs::read_to_string(&fact).ok().map(|key| cache.entry("source", &key)) {
+        if entry.exists() {
+            return Ok(entry);
+        }
+    }
+    let download = workdir::staging(&cache.entry("source", &package))?;
+    let hint = || format!("sudo apt-get install {package}, or set `source` in the manifest's [kernel]");
+    let get = Cmd::new("apt-get").args(["-o", "APT::Sandbox::User=root", "download", &package]).cwd(download.path());
+    let output = shell.run(&get)?;
+    if !output.status.success() {
+        let failure = crate::run::exit_failure(&get, &output, Class::Host);
+        return Err(failure.hint(hint()).into());
+    }
+    let deb =
+        fs::read_dir(download.path())?.flatten().map(|e| e.path()).find(|p| p.extension() == Some("deb".as_ref()));
+    let deb = match deb {
+        Some(deb) => deb,
+        None if shell.dry_run => download.path().join("linux-source.deb"),
+        None => return Err(fail(Class::Host, format!("no package `{package}` was downloaded")).hint(hint()).into()),
+    };
+    shell.check(&Cmd::new("dpkg-deb").arg("-x").arg(&deb).arg(download.path()), Class::Host)?;
+    let tarball = download.path().join("usr/src").join(format!("{package}.tar.xz"));
+    if shell.dry_run {
+        return entry(shell, cache, &package, &|to| unpack(shell, &tarball, to));
+    }
+    let tree = entry(shell, cache, &workdir::hash_file(&tarball)?, &|to| unpack(shell, &tarball, to))?;
+    workdir::write_atomic(&fact, super::key_of(&tree).as_bytes())?;
+    Ok(tree)
+}
+
+/// The tree in the tarball `path`.
+pub(super) fn local(shell: &Shell, cache: &Cache, path: &Path) -> Result<PathBuf> {
+    if !path.is_file() {
+        return Err(fail(Class::Host, format!("no kernel source at `{}`", path.display())).into());
+    }
+    let hash = remembered_hash(cache, path)?;
+    entry(shell, cache, &hash, &|to| unpack(shell, path, to))
+}
+
+/// The tree in the tarball at `url`, which must hash to `sha256`.
+pub(super) fn url(shell: &Shell, cache: &Cache, url: &str, sha256: &str) -> Result<PathBuf> {
+    entry(shell, cache, sha256, &|to| {
+        let download = tempfile::Builder::new().prefix("download-").tempdir_in(to.parent().unwrap_or(to));
+        // In a dry run the cache may not exist; the name is shown, nothing is written.
+        let (_keep, tarball) = match download {
+            Ok(dir) => {
+                let tarball = dir.path().join("linux.tar");
+                (Some(dir), tarball)
+            }
+            Err(_) if shell.dry_run => (None, to.join("linux.tar")),
+            Err(error) => return Err(error.into()),
+        };
+        download_to(shell, url, &tarball)?;
+        if !shell.dry_run {
+            let got = workdir::hash_file(&tarball)?;
+            if got != sha256 {
+                let text = format!("checksum of `{url}` is wrong: expected {sha256}, got {got}");
+                let hint = "nothing was kept; compare with the checksum that the publisher names";
+                return Err(fail(Class::Host, text).hint(hint).into());
+            }
+        }
+        unpack(shell, &tarball, to)
+    })
+}
+
+fn download_to(shell: &Shell, url: &str, file: &Path) -> Result<()> {
+    let curl = ["--fail", "--location", "--silent", "--show-error", "--output"];
+    let cmd = match (url.strip_prefix("file://"), toolchain::which("curl"), toolchain::which("wget")) {
+        (Some(path), ..) => Cmd::new("cp").arg("--").arg(path).arg(file),
+        (None, Some(program), _) => Cmd::new(program).args(curl).arg(file).arg(url),
+        (None, None, Some(program)) => Cmd::new(program).args(["--no-verbose", "-O"]).arg(file).arg(url),
+        (None, None, None) => {
+            let failure = fail(Class::Host, "neither curl nor wget is installed");
+            return Err(failure.hint("sudo apt-get install curl").into());
+        }
+    };
+    shell.check(&cmd, Class::Host)?;
+    Ok(())
+}
+
+/// Unpacks without the tarball's top folder and without what nobody needs.
+fn unpack(shell: &Shell, tarball: &Path, to: &Path) -> Result<()> {
+    let mut cmd = Cmd::new("tar").arg("--extract").arg("--file").arg(tarball).arg("--directory").arg(to);
+    cmd = cmd.args(["--strip-components=1", "--no-same-owner", "--anchored", "--no-wildcards-match-slash"]);
+    cmd = cmd.args(UNUSED.iter().map(|pattern| format!("--exclude=*/{pattern}")));
+    // Several threads, where the tarball's blocks allow it.
+    shell.check(&cmd.env("XZ_DEFAULTS", "-T0").env("LC_ALL", "C"), Class::Host)?;
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! Images on real kernels in real guests: the program and its twin, process 1, panics, limits, SMP, input.
+//!
+//! The first run builds a kernel (minutes); later ones find it in the cache.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ukl::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
+use ukl::error::render;
+use ukl::image::Image;
+use ukl::initrd::Command;
+use ukl::manifest::{self, Manifest};
+use ukl::pipeline::{self, Clock, Env};
+use ukl::run::Shell;
+use ukl::workdir::{self, Cache, ImageDir};
+
+const SHELL: Shell = Shell { verbose: false, dry_run: false };
+
+/// Says its arguments, echoes its input in upper case, and ends with what its first argument says.
+const PROGRAM: &str = r#"
+#include <ctype.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "0";
+
+    printf("cpus %ld args %d\n", sysconf(_SC_NPROCESSORS_ONLN), argc - 1);
+    fflush(stdout);
+    if (!strcmp(what, "hang"))
+        for (;;)
+            pause();
+    if (!strcmp(what, "abort"))
+        abort();
+    if (!strcmp(what, "upper")) {
+        long n = 0;
+        for (int c; (c = getchar()) != EOF; n++)
+            putchar(toupper(c));
+        printf("%ld bytes\n", n);
+        return 0;
+    }
+    return atoi(what);
+}
+"#;
+
+fn env() -> Env {
+    Env { shell: SHELL, cache: Cache::from_env().unwrap() }
+}
+
+fn program(dir: &Path) -> Manifest {
+    workdir::write_atomic(&dir.join("prog.c"), PROGRAM.as_bytes()).unwrap();
+    manifest::from_files(&[dir.join("prog.c")]).unwrap()
+}
+
+/// The image that most tests boot, and the turn to use it: a boot writes its logs there.
+fn image() -> (&'static Image, MutexGuard<'static, ()>) {
+    static IMAGE: OnceLock<(tempfile::TempDir, Image)> = OnceLock::new();
+    static TURN: Mutex<()> = Mutex::new(());
+    let (_, image) = IMAGE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = program(dir.path());
+        let mut steps = |p: ukl::kernel::Progress| {
+            if p.done % 200 == 0 {
+                eprintln!("{}/{} {}", p.done, p.total, p.item);
+            }
+        };
+        let out = ImageDir::at(dir.path().join("image"));
+        let image = pipeline::image(&env(), &manifest, &out, &mut Clock::default(), &mut steps);
+        (dir, image.unwrap_or_else(|error| panic!("{}", render(&error).0)))
+    });
+    (image, TURN.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn options(what: What) -> Options {
+    // Tests have no terminal, and no machine of ours has a KVM that works.
+    Options { attach: false, accel: Accel::Tcg, timeout: Some(Duration::from_secs(60)), ..Options::new(what) }
+}
+
+fn run(image: &Image, options: &Options) -> BootRun {
+    boot::run(&SHELL, &env().cache, image, options).unwrap_or_else(|error| panic!("{}", render(&error).0))
+}
+
+fn text(run: &BootRun) -> String {
+    String::from_utf8_lossy(&run.console).into_owned()
+}
+
+fn args(args: &[&str]) -> Option<Vec<String>> {
+    Some(args.iter().map(|arg| arg.to_string()).collect())
+}
+
+#[test]
+fn the_program_and_its_twin_say_the_same_and_end_as_they_want() {
+    let (image, _turn) = image();
+    let run = run(image, &options(What::Both(args(&["42"]))));
+    assert_eq!(run.ends, [Outcome::Exited(42), Outcome::Exited(42)], "{}", text(&run));
+    assert_eq!(text(&run), "cpus 1 args 1\n".repeat(2));
+    assert_eq!(std::fs::read_to_string(image.dir.console()).unwrap(), text(&run), "the log has the same");
+    let first = run.first_output_s.unwrap();
+    assert!(first > 0.0 && first < run.total_s, "{first} of {}", run.total_s);
+}
+
+#[test]
+fn a_signal_ends_the_program_and_not_the_guest() {
+    let (image, _turn) = image();
+    let run = run(image, &options(What::Both(args(&["abort"]))));
+    assert_eq!(run.ends, [Outcome::Signaled(6), Outcome::Signaled(6)], "{}", text(&run));
+    assert_eq!(run.outcome.exit_code(), Some(134));
+}
+
+#[test]
+fn two_processors_on_a_pc() {
+    let (image, _turn) = image();
+    let mut options = options(What::Both(None));
+    options.cpus = Some(2);
+    let run = run(image, &options);
+    assert_eq!(text(&run), "cpus 2 args 0\n".repeat(2));
+    assert_eq!(run.outcome, Outcome::Exited(0));
+    assert!(std::fs::read_to_string(image.dir.qemu_line()).unwrap().contains("q35"));
+}
+
+#[test]
+fn one_processor_on_a_pc() {
+    let (image, _turn) = image();
+    let run = run(image, &Options { machine: Some(Kind::Q35), ..options(What::Twin(None)) });
+    assert_eq!((text(&run).as_str(), run.outcome), ("cpus 1 args 0\n", Outcome::Exited(0)));
+}
+
+#[test]
+fn the_program_as_process_1() {
+    let (image, _turn) = image();
+    let run = run(image, &options(What::Pid1(args(&["7", "two words"]))));
+    assert_eq!(run.outcome, Outcome::Exited(7), "{}", text(&run));
+    assert!(text(&run).contains("cpus 1 args 2"), "{}", text(&run));
+}
+
+#[test]
+fn a_panic_is_told_in_its_own_words() {
+    let (image, _turn) = image();
+    let mut options = options(What::Pid1(None));
+    options.words = vec!["rdinit=/no/such/program".into()];
+    let run = run(image, &options);
+    let Outcome::Panic(why) = &run.outcome else { panic!("{:?}: {}", run.outcome, text(&run)) };
+    assert!(why.contains("unable to mount root") || why.contains("No working init"), "{why}");
+    assert_eq!(run.outcome.exit_code(), Some(255));
+}
+
+#[test]
+fn a_time_limit_ends_the_guest() {
+    let (image, _turn) = image();
+    let run = run(image, &Options { timeout: Some(Duration::from_secs(4)), ..options(What::Twin(args(&["hang"]))) });
+    assert_eq!(run.outcome, Outcome::Timeout);
+    assert!(text(&run).contains("args 1"), "what was said before is kept: {}", text(&run));
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_reported_as_a_shell_does() {
+    let (image, _turn) = image();
+    let missing = Command { path: "/none".into(), argv: vec!["none".into()], env: BTreeMap::new() };
+    let run = run(image, &options(What::Commands(vec![missing])));
+    assert_eq!(run.outcome, Outcome::Exited(127));
+    assert!(text(&run).contains("cannot run `/none`: No such file"), "{}", text(&run));
+}
+
+#[test]
+fn thirty_two_mebibytes_are_enough() {
+    let (image, _turn) = image();
+    let run = run(image, &Options { memory_mib: Some(32), ..options(What::Program(None)) });
+    assert_eq!(run.outcome, Outcome::Exited(0), "{}", text(&run));
+}
+
+#[test]
+fn building_again_changes_nothing() {
+    let (image, _turn) = image();
+    let before = std::fs::metadata(image.dir.vmlinux()).unwrap().modified().unwrap();
+    let manifest = program(image.dir.root().parent().unwrap());
+    let again = pipeline::image(&env(), &manifest, &image.dir, &mut Clock::default(), &mut |_| ()).unwrap();
+    assert_eq!(again.info, image.info);
+    assert_eq!(std::fs::metadata(image.dir.vmlinux()).unwrap().modified().unwrap(), before);
+}
