@@ -3,6 +3,7 @@
 mod build;
 mod object;
 mod project;
+mod run;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,9 +13,9 @@ use serde_json::{json, Value};
 
 use crate::cache::{self, Prune};
 use crate::cli::{CacheCommand, Cli, Command, Global};
-use crate::error::{self, fail, Class, Result, EXIT_INTERRUPTED};
+use crate::error::{self, Class, Result, EXIT_INTERRUPTED};
 use crate::pipeline::Env;
-use crate::run::{self, Shell};
+use crate::run::{announced, catch_interrupts, interrupted, Shell};
 use crate::workdir::{self, Cache};
 use crate::{doctor, term};
 
@@ -47,8 +48,8 @@ pub fn main() -> u8 {
     term::init(cli.global.color.into(), cli.global.json);
     let name = name(&cli.command);
     let global = cli.global;
-    let result = run::catch_interrupts().and_then(|()| dispatch(cli));
-    if run::interrupted() {
+    let result = catch_interrupts().and_then(|()| dispatch(cli));
+    if interrupted() {
         term::say("interrupted");
         return EXIT_INTERRUPTED;
     }
@@ -82,11 +83,12 @@ fn dispatch(cli: Cli) -> Result<Answer> {
         Command::Clean(args) => project::clean(&args.target, shell.dry_run),
         Command::Cache(args) => shared(args.command, shell.dry_run),
         Command::Build(args) => build::build(&env(shell)?, &args),
+        Command::Run(args) => run::run(&env(shell)?, &args, cli.global.json),
+        Command::Up(args) => run::up(&env(shell)?, &args, cli.global.json),
         Command::Inspect(args) => object::inspect(&args),
         Command::Prefix(args) => object::prefix(&args, shell.dry_run),
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Man { dir } => manual(dir),
-        other => Err(fail(Class::Usage, format!("`ukl {}` is not there yet", name(&other))).into()),
     }
 }
 
@@ -107,7 +109,7 @@ fn print(name: &str, global: Global, answer: Answer) -> Result<u8> {
 
 fn print_object(global: Global, mut object: Value) -> Result<()> {
     if global.dry_run {
-        object["commands"] = json!(run::announced());
+        object["commands"] = json!(announced());
     }
     term::out(&format!("{}\n", serde_json::to_string_pretty(&object)?))
 }

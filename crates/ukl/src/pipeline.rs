@@ -82,6 +82,10 @@ pub fn program(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock
     let sysroot = clock.stage("sysroot", || sysroot::build(shell, &env.cache, &toolchain))?;
     let objects = clock.stage("compile", || compile::compile(shell, &toolchain, &sysroot, manifest, dir))?;
     let linked = clock.stage("link", || link::link(shell, &toolchain, &sysroot, manifest, &objects, dir))?;
+    if !shell.dry_run {
+        // Until here a failure leaves the last image as it was; from here on it is taken apart.
+        dir.invalidate()?;
+    }
     if shell.dry_run {
         // The last two stages call no program, and have nothing to read now.
         let prefixed = Prefixed { object: dir.stage("prefix"), imports: Vec::new(), sites: 0 };
@@ -93,7 +97,10 @@ pub fn program(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock
     Ok(Program { toolchain, sysroot, linked, prefixed, archive })
 }
 
-/// From sources to a complete image in `dir`; `progress` hears of the kernel's objects.
+/// From a manifest to a complete image in `dir`; `progress` hears of the kernel's objects.
+///
+/// Every stage whose inputs are what they were last time keeps its output. The caller holds the
+/// image folder's lock. In a dry run the image is only described.
 pub fn image(
     env: &Env,
     manifest: &Manifest,
@@ -111,15 +118,8 @@ pub fn image(
     let kernel = clock.stage("kernel", || kernel::build(shell, cache, &configured, archive, dir, progress))?;
     let mode = boot::default_mode(&manifest.name, &manifest.trigger, &manifest.args, &manifest.env);
     let initrd = clock.stage("initrd", || initrd::build(shell, cache, toolchain, sysroot, manifest, dir, &mode))?;
-    let parts = Parts {
-        manifest,
-        toolchain,
-        archive,
-        patched: &patched,
-        configured: &configured,
-        kernel: &kernel,
-        initrd: &initrd,
-    };
+    let (patched, configured, kernel, initrd) = (&patched, &configured, &kernel, &initrd);
+    let parts = Parts { manifest, toolchain, archive, patched, configured, kernel, initrd };
     if shell.dry_run {
         return Ok(Image { dir: dir.clone(), info: image::describe(&parts, Default::default()) });
     }

@@ -166,6 +166,16 @@ impl ImageDir {
         self.root.join("image.json")
     }
 
+    /// Forgets that the folder holds a complete image, before a part of it is replaced.
+    pub fn invalidate(&self) -> Result<()> {
+        match fs::remove_file(self.manifest()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("failed to remove `{}`", self.manifest().display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The exact QEMU line of the last boot.
     pub fn qemu_line(&self) -> PathBuf {
         self.root.join("qemu.sh")

@@ -7,20 +7,34 @@ use serde_json::json;
 use super::{project, Answer};
 use crate::cli::{BuildArgs, BuildOptions, Target};
 use crate::error::{fail, Class, Result};
+use crate::image::Image;
+use crate::kernel;
 use crate::manifest::{self, Manifest};
-use crate::pipeline::{self, Clock, Env};
+use crate::pipeline::{self, Clock, Env, Stage};
+use crate::term;
 
 /// Builds the image and says where it is.
 pub(super) fn build(env: &Env, args: &BuildArgs) -> Result<Answer> {
-    let manifest = manifest(&args.target, &args.build)?;
-    let dir = project::image_dir(&args.target, &manifest)?;
+    let (image, stages) = image(env, &args.target, &args.build)?;
+    let folder = image.dir.root();
+    let text = if env.shell.dry_run { String::new() } else { format!("{}\n", folder.display()) };
+    Ok(Answer::new(text, json!({ "folder": folder, "image": image.info, "stages": stages })))
+}
+
+/// Builds the image of `target`.
+pub(super) fn image(env: &Env, target: &Target, options: &BuildOptions) -> Result<(Image, Vec<Stage>)> {
+    let manifest = manifest(target, options)?;
+    let dir = project::image_dir(target, &manifest)?;
     let mut clock = Clock::default();
     let _lock = dir.lock(env.shell.dry_run)?;
-    let program = pipeline::program(env, &manifest, &dir, &mut clock)?;
-    let json =
-        json!({ "name": manifest.name, "image": dir.root(), "stages": clock.stages, "sites": program.prefixed.sites });
-    let text = if env.shell.dry_run { String::new() } else { format!("{}\n", dir.root().display()) };
-    Ok(Answer::new(text, json))
+    // A bar appears with the first object only: most builds have none to make.
+    let mut counter = None;
+    let mut progress = |step: kernel::Progress| {
+        let counter = counter.get_or_insert_with(|| term::Counter::start("objects"));
+        counter.set(step.done, step.total, &step.item);
+    };
+    let image = pipeline::image(env, &manifest, &dir, &mut clock, &mut progress)?;
+    Ok((image, clock.stages))
 }
 
 /// The manifest that `target` names, with what the command line replaces.

@@ -35,12 +35,23 @@ pub(super) fn image_dir(target: &Target, manifest: &Manifest) -> Result<ImageDir
     Ok(ImageDir::at(std::path::absolute(dir)?))
 }
 
+/// The image folder that `target` names: itself, or the one of its project.
+pub(super) fn existing_image(target: &Target) -> Result<ImageDir> {
+    if let (None, [dir]) = (&target.out, target.target.as_slice()) {
+        let image = ImageDir::at(std::path::absolute(dir)?);
+        if image.manifest().is_file() {
+            return Ok(image);
+        }
+    }
+    match (&target.out, target.target.as_slice()) {
+        (Some(out), []) => Ok(ImageDir::at(std::path::absolute(out)?)),
+        _ => image_dir(target, &manifest(target)?),
+    }
+}
+
 /// Removes an image folder, if it is one of ours.
 pub(super) fn clean(target: &Target, dry_run: bool) -> Result<Answer> {
-    let image = match (&target.out, target.target.as_slice()) {
-        (Some(out), []) => ImageDir::at(out),
-        _ => image_dir(target, &manifest(target)?)?,
-    };
+    let image = existing_image(target)?;
     let root = image.root();
     if !root.exists() {
         return Ok(Answer::new(format!("nothing at `{}`\n", root.display()), json!({ "removed": [] })));

@@ -1,0 +1,106 @@
+//! `ukl run` and `ukl up`: boot an image, and end as its program did.
+
+use std::time::Duration;
+
+use serde_json::{json, Value};
+
+use super::{build, project, Answer};
+use crate::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
+use crate::cli::{self, BootOptions, MachineType, RunArgs, UpArgs};
+use crate::error::{fail, Class, Result};
+use crate::image::{self, Image};
+use crate::pipeline::{Env, Stage};
+use crate::term;
+use crate::workdir::ImageDir;
+
+/// Boots the image that was built last.
+pub(super) fn run(env: &Env, args: &RunArgs, json: bool) -> Result<Answer> {
+    let image = image::load(&project::existing_image(&args.target)?)?;
+    boot(env, &image, &args.boot, json, Vec::new())
+}
+
+/// Builds, then boots.
+pub(super) fn up(env: &Env, args: &UpArgs, json: bool) -> Result<Answer> {
+    let (image, stages) = build::image(env, &args.target, &args.build)?;
+    boot(env, &image, &args.boot, json, stages)
+}
+
+fn boot(env: &Env, image: &Image, options: &BootOptions, json: bool, stages: Vec<Stage>) -> Result<Answer> {
+    let options = Options { attach: !json, ..translate(options) };
+    let run = boot::run(&env.shell, &env.cache, image, &options)?;
+    // Whoever interrupted us wants no verdict.
+    anyhow::ensure!(!crate::run::interrupted(), "interrupted");
+    let (code, run) =
+        if env.shell.dry_run { (0, Value::Null) } else { (judge(image, &run, &options)?, describe(&run, &image.dir)) };
+    let json = json!({ "folder": image.dir.root(), "image": image.info, "stages": stages, "run": run });
+    Ok(Answer { text: String::new(), json, code })
+}
+
+fn translate(options: &BootOptions) -> Options {
+    let args = (!options.args.is_empty()).then(|| options.args.clone());
+    let what = match options {
+        BootOptions { shell: true, .. } => What::Shell,
+        BootOptions { pid1: true, .. } => What::Pid1(args),
+        BootOptions { twin: true, .. } => What::Twin(args),
+        _ => What::Program(args),
+    };
+    Options {
+        accel: match options.accel {
+            cli::Accel::Auto => Accel::Auto,
+            cli::Accel::Kvm => Accel::Kvm,
+            cli::Accel::Tcg => Accel::Tcg,
+        },
+        machine: match options.machine {
+            MachineType::Auto => None,
+            MachineType::Microvm => Some(Kind::Microvm),
+            MachineType::Q35 => Some(Kind::Q35),
+        },
+        memory_mib: options.memory,
+        cpus: options.cpus,
+        ports: (!options.ports.is_empty()).then(|| options.ports.clone()),
+        timeout: options.timeout.map(Duration::from_secs),
+        ..Options::new(what)
+    }
+}
+
+/// The exit code, and a line on standard error where the program did not simply exit.
+fn judge(image: &Image, run: &BootRun, options: &Options) -> Result<u8> {
+    match &run.outcome {
+        Outcome::Exited(_) => {}
+        Outcome::Signaled(signal) => term::say(&format!("`{}` was killed by signal {signal}", image.info.name)),
+        Outcome::Panic(text) => term::say(&format!("{} {text}", term::paint("1;31", "the guest kernel panicked:"))),
+        Outcome::Timeout => {
+            let limit = options.timeout.unwrap_or_default().as_secs();
+            term::say(&format!("`{}` did not end within {limit} s", image.info.name));
+        }
+        Outcome::NoStatus => {}
+    }
+    match (run.outcome.exit_code(), &options.what) {
+        (Some(code), _) => Ok(code),
+        // A shell reports nothing of its own.
+        (None, What::Shell) => Ok(0),
+        (None, _) => {
+            let failure = fail(Class::Boot, "QEMU ended and the guest had reported no exit status");
+            Err(failure.log(image.dir.console()).hint("the console's last lines may say why").into())
+        }
+    }
+}
+
+fn describe(run: &BootRun, dir: &ImageDir) -> Value {
+    let (outcome, detail) = match &run.outcome {
+        Outcome::Exited(status) => ("exited", json!(status)),
+        Outcome::Signaled(signal) => ("signaled", json!(signal)),
+        Outcome::Panic(text) => ("panic", json!(text)),
+        Outcome::Timeout => ("timeout", Value::Null),
+        Outcome::NoStatus => ("no-status", Value::Null),
+    };
+    json!({
+        "outcome": outcome,
+        "detail": detail,
+        "first_output_s": run.first_output_s,
+        "total_s": run.total_s,
+        "console": String::from_utf8_lossy(&run.console),
+        "console_log": dir.console(),
+        "qemu_line": dir.qemu_line(),
+    })
+}
