@@ -82,16 +82,14 @@ pub fn program(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock
     let sysroot = clock.stage("sysroot", || sysroot::build(shell, &env.cache, &toolchain))?;
     let objects = clock.stage("compile", || compile::compile(shell, &toolchain, &sysroot, manifest, dir))?;
     let linked = clock.stage("link", || link::link(shell, &toolchain, &sysroot, manifest, &objects, dir))?;
-    if !shell.dry_run {
-        // Until here a failure leaves the last image as it was; from here on it is taken apart.
-        dir.invalidate()?;
-    }
     if shell.dry_run {
         // The last two stages call no program, and have nothing to read now.
         let prefixed = Prefixed { object: dir.stage("prefix"), imports: Vec::new(), sites: 0 };
         let archive = AppArchive { path: dir.archive(), sha256: String::new() };
         return Ok(Program { toolchain, sysroot, linked, prefixed, archive });
     }
+    // Until here a failure leaves the last image as it was; from here on it is taken apart.
+    dir.invalidate()?;
     let prefixed = clock.stage("prefix", || prefix::prefix(&linked, dir))?;
     let archive = clock.stage("archive", || archive::archive(&prefixed, dir))?;
     Ok(Program { toolchain, sysroot, linked, prefixed, archive })
