@@ -68,7 +68,7 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
         let dir = tempfile::tempdir().unwrap();
         let manifest = program(dir.path());
         let mut steps = |p: ukl::kernel::Progress| {
-            if p.done % 200 == 0 {
+            if p.done.is_multiple_of(200) {
                 eprintln!("{}/{} {}", p.done, p.total, p.item);
             }
         };
