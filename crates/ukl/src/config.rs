@@ -67,6 +67,7 @@ pub fn configure(
     let log = configured.out.join("configure.log");
     if !shell.dry_run {
         workdir::write_atomic(&fragment, text.as_bytes())?;
+        workdir::write_atomic(&log, b"")?;
     }
     let cmd = make(&configured).arg("allnoconfig").env("KCONFIG_ALLCONFIG", &fragment).log(&log);
     let output = shell.run(&cmd)?;
@@ -152,7 +153,8 @@ fn verify(wanted: &Config, actual: &Config) -> std::result::Result<(), Failure> 
 
 fn configure_failure(cmd: &Cmd, log: &std::path::Path) -> Failure {
     let text = fs::read_to_string(log).unwrap_or_default();
-    let said = text.lines().filter(|line| !line.starts_with(['$', '#']) && !line.starts_with("make"));
+    let is_step = |line: &str| line.starts_with(['$', '#', ' ']) || line.starts_with("make");
+    let said = text.lines().filter(|line| !is_step(line));
     let last: Vec<&str> = said.collect::<Vec<_>>().into_iter().rev().take(3).collect();
     let cause = last.into_iter().rev().collect::<Vec<_>>().join("; ");
     fail(Class::Kernel, format!("the kernel could not be configured: {cause}")).command(cmd.display()).log(log)

@@ -65,7 +65,7 @@ fn is_unused(path: &Path) -> bool {
     let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
     match parts.as_slice() {
         ["Documentation", _, _, ..] | ["tools", "perf" | "testing", _, ..] => true,
-        ["arch", arch, _, ..] => *arch != "x86",
+        ["arch", _, "boot", "dts", _, ..] => true,
         ["drivers", "gpu", "drm", "amd", "include", _, _, ..] => true,
         _ => false,
     }
@@ -115,7 +115,7 @@ mod tests {
             ("include/config/X", ""),
             (".git/HEAD", "ref"),
             ("arch/x86/Kconfig", "config X\n"),
-            ("arch/arm/kernel/head.S", "nop\n"),
+            ("arch/arm/boot/dts/a.dts", "x\n"),
             ("arch/Kconfig", "config Y\n"),
             ("Documentation/Kconfig", "config Z\n"),
             ("Documentation/x86/long.rst", "text"),
