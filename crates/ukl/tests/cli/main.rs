@@ -4,6 +4,7 @@
 
 mod failures;
 mod host;
+mod images;
 mod object;
 mod surface;
 mod world;

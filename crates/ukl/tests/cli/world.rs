@@ -10,7 +10,6 @@ use std::process::{Command, Output, Stdio};
 pub struct World {
     dir: tempfile::TempDir,
     path: Option<String>,
-    own_cache: bool,
 }
 
 /// How a command ended.
@@ -43,12 +42,31 @@ impl World {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("project")).unwrap();
-        World { dir, path: None, own_cache: true }
+        World { dir, path: None }
     }
 
-    /// As [`World::new`], with the cache that all tests of this machine share: nothing big is built twice.
+    /// As [`World::new`], with those parts of this machine's cache that would take long to make again.
     pub fn builder() -> Self {
-        World { own_cache: false, ..World::new() }
+        let world = World::new();
+        let shared = ukl::workdir::Cache::from_env().unwrap();
+        fs::create_dir_all(world.at("cache/ukl")).unwrap();
+        for kind in ["musl", "musl-source", "source", "patched"] {
+            let there = shared.root().join(kind);
+            fs::create_dir_all(&there).unwrap();
+            std::os::unix::fs::symlink(there, world.at("cache/ukl").join(kind)).unwrap();
+        }
+        world
+    }
+
+    /// Adds `bin/` in front of PATH, for fakes of single programs.
+    pub fn with_fakes(mut self) -> Self {
+        self.path = Some(format!("{}:{}", self.at("bin").display(), std::env::var("PATH").unwrap()));
+        self
+    }
+
+    /// PATH has `bin/` only, from now on.
+    pub fn only_fakes(&mut self) {
+        self.path = Some(self.at("bin").display().to_string());
     }
 
     /// A machine whose PATH holds only the programs put there with [`World::program`].
@@ -85,9 +103,7 @@ impl World {
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ukl"));
         command.args(args).current_dir(self.at("project")).env_remove("NO_COLOR");
-        if self.own_cache {
-            command.env("HOME", self.at("home")).env("XDG_CACHE_HOME", self.at("cache"));
-        }
+        command.env("HOME", self.at("home")).env("XDG_CACHE_HOME", self.at("cache"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         if let Some(path) = &self.path {
             command.env("PATH", path);

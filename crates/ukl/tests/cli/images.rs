@@ -1,0 +1,291 @@
+//! build, run and up from end to end, with a `make` and a QEMU that only pretend: the real ones are not the point here.
+
+use std::fs;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::world::{done, Done, World};
+
+const HELLO: &str = "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n";
+
+/// Configures whatever is asked for, "compiles" until `$PWD/hold` is gone, and "links" what it finds.
+const MAKE: &str = r#"
+for word; do
+    case $word in
+    O=*) out=${word#O=} ;;
+    allnoconfig | bzImage | ukl-image) goal=$word ;;
+    esac
+done
+echo "$goal" >> "$LOG/make.log"
+case $goal in
+allnoconfig) cp "$KCONFIG_ALLCONFIG" "$out/.config" ;;
+bzImage)
+    echo "  CC      init/main.o"
+    echo $$ > "$LOG/making"
+    while test -e "$LOG/hold"; do sleep 0.05; done
+    ;;
+ukl-image)
+    mkdir -p "$out/arch/x86/boot"
+    cp "$out/UKL.a" "$out/vmlinux"
+    echo compressed > "$out/arch/x86/boot/bzImage"
+    ;;
+esac
+"#;
+
+/// Says what `$LOG/console` says, reports what `$LOG/control` says, then waits until `$LOG/hold` is gone.
+const QEMU: &str = r#"
+for word; do
+    case $word in file,id=control,path=*) control=${word#*path=} ;; esac
+done
+echo "$@" >> "$LOG/qemu.log"
+echo $$ > "$LOG/booting"
+cat "$LOG/control" >> "$control"
+cat "$LOG/console"
+while test -e "$LOG/hold"; do sleep 0.05; done
+"#;
+
+/// A project and fake programs; with `tell`, QEMU has something to say.
+fn world() -> World {
+    let world = World::builder().with_fakes();
+    let log = format!("LOG='{}'\nexport LOG\n", world.at("log").display());
+    fs::create_dir(world.at("log")).unwrap();
+    world.program("make", &format!("case \"$*\" in *KBUILD*) ;; *) exec /usr/bin/make \"$@\" ;; esac\n{log}{MAKE}"));
+    world.program("qemu-system-x86_64", &format!("{log}{QEMU}"));
+    world.write("a.c", HELLO);
+    tell(&world, "start\nrun 0\nexit 0\n", "hello\r\n");
+    world
+}
+
+fn tell(world: &World, control: &str, console: &str) {
+    fs::write(world.at("log/control"), control).unwrap();
+    fs::write(world.at("log/console"), console).unwrap();
+}
+
+fn log(world: &World, name: &str) -> String {
+    fs::read_to_string(world.at("log").join(name)).unwrap_or_default()
+}
+
+fn hold(world: &World, held: bool) {
+    let path = world.at("log/hold");
+    if held { fs::write(path, "") } else { fs::remove_file(path) }.unwrap();
+}
+
+/// Starts a command and waits until the fake that writes `mark` runs.
+fn start(world: &World, args: &[&str], mark: &str) -> Child {
+    let child = world.command(args).spawn().unwrap();
+    let start = Instant::now();
+    while log(world, mark).is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(300), "no {mark}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+fn interrupt(child: Child) -> Done {
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let start = Instant::now();
+    let done = done(child.wait_with_output().unwrap());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    done
+}
+
+/// True when the fake that wrote its number into `mark` ends within seconds.
+fn ended(world: &World, mark: &str) -> bool {
+    let alive = || Command::new("kill").args(["-0", log(world, mark).trim()]).output().unwrap().status.success();
+    let start = Instant::now();
+    while alive() && start.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    !alive()
+}
+
+#[test]
+fn an_image_is_built_and_rebuilt_only_as_far_as_needed() {
+    let world = world();
+    let done = world.ukl(&["build", "a.c", "--json"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let stages: Vec<String> = strings(&done.json()["result"]["stages"], "name");
+    let order = ["toolchain", "sysroot", "compile", "link", "prefix", "archive", "source", "patch", "config", "kernel"];
+    assert_eq!(stages[..10], order, "{stages:?}");
+    assert_eq!(log(&world, "make.log"), "allnoconfig\nbzImage\nukl-image\n");
+    let folder = world.at("project/build/a");
+    for name in ["bzImage", "vmlinux", "UKL.a", "twin", "kernel.config", "image.json", "initrd.cpio.lz4"] {
+        assert!(folder.join(name).is_file(), "no {name}");
+    }
+    let again = world.ukl(&["build", "a.c"]);
+    assert_eq!((again.code, again.out.trim()), (Some(0), folder.display().to_string().as_str()), "{again:?}");
+    assert_eq!(log(&world, "make.log").lines().count(), 3, "nothing changed, nothing is made");
+    world.write("a.c", &HELLO.replace("hello", "changed"));
+    assert_eq!(world.ukl(&["build", "a.c"]).code, Some(0));
+    assert_eq!(log(&world, "make.log").lines().last(), Some("ukl-image"));
+    assert_eq!(log(&world, "make.log").lines().count(), 4, "another program is a link, no object is made");
+}
+
+fn strings(list: &serde_json::Value, key: &str) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|item| item[key].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn up_prints_what_the_program_prints_and_ends_as_it_does() {
+    let world = world();
+    tell(&world, "start\nrun 0\nexit 42\n", "hello\r\nsecond line\r\n");
+    let done = world.ukl(&["up", "a.c", "--accel", "tcg", "--", "one", "two words"]);
+    assert_eq!((done.code, done.out.replace('\r', "").as_str()), (Some(42), "hello\nsecond line\n"), "{done:?}");
+    let folder = world.at("project/build/a");
+    assert!(fs::read_to_string(folder.join("console.log")).unwrap().starts_with("hello"));
+    assert!(fs::read_to_string(folder.join("qemu.sh")).unwrap().contains("exec qemu-system-x86_64 "));
+    // Booting needs no compiler, and works from the image folder alone.
+    for args in [&["run", "a.c"][..], &["run", "build/a"], &["run", "--out", "build/a"]] {
+        assert_eq!(world.ukl(&[args, &["--accel", "tcg"]].concat()).code, Some(42), "{args:?}");
+    }
+}
+
+#[test]
+fn options_reach_the_machine() {
+    let world = world();
+    let options = ["--memory", "64M", "--cpus", "2", "-p", "8080:80", "-p", "2222:22", "--machine", "q35"];
+    let done = world.ukl(&[&["up", "a.c", "--accel", "tcg"][..], &options].concat());
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let line = log(&world, "qemu.log");
+    for part in ["-m 64M -smp 2", "hostfwd=tcp:127.0.0.1:8080-:80", "2222-:22", "-machine q35"] {
+        assert!(line.contains(part), "no `{part}` in {line}");
+    }
+}
+
+#[test]
+fn signals_panics_and_silence_are_told_apart() {
+    let world = world();
+    assert_eq!(world.ukl(&["build", "a.c"]).code, Some(0));
+    let run = ["run", "a.c", "--accel", "tcg"];
+    tell(&world, "start\nrun 0\nsignal 11\n", "");
+    world.ukl(&run).fails(139, &["`a` was killed by signal 11"]);
+    tell(&world, "start\nrun 0\n", "[    0.5] Kernel panic - not syncing: out of luck\r\n");
+    world.ukl(&run).fails(255, &["the guest kernel panicked: ", "out of luck"]);
+    tell(&world, "start\nrun 0\n", "bye\r\n");
+    world.ukl(&run).fails(123, &["the guest had reported no exit status", "blame   boot", "console.log"]);
+    tell(&world, "", "");
+    world.ukl(&run).fails(123, &["before the guest was up", "blame   boot"]);
+}
+
+#[test]
+fn with_json_a_run_is_one_object() {
+    let world = world();
+    tell(&world, "start\nrun 0\nexit 3\n", "hello\r\n");
+    let done = world.ukl(&["up", "a.c", "--accel", "tcg", "--json"]);
+    let json = done.json();
+    assert_eq!((done.code, json["exit_code"].as_u64()), (Some(3), Some(3)), "{done:?}");
+    let run = &json["result"]["run"];
+    assert_eq!((run["outcome"].as_str(), run["detail"].as_u64()), (Some("exited"), Some(3)), "{run}");
+    assert!(run["console"].as_str().unwrap().starts_with("hello") && run["total_s"].as_f64().unwrap() > 0.0, "{run}");
+}
+
+#[test]
+fn a_time_limit_ends_the_guest() {
+    let world = world();
+    tell(&world, "start\nrun 0\n", "waiting\r\n");
+    assert_eq!(world.ukl(&["build", "a.c"]).code, Some(0));
+    hold(&world, true);
+    let done = world.ukl(&["run", "a.c", "--accel", "tcg", "--timeout", "1"]);
+    done.fails(124, &["`a` did not end within 1 s"]);
+    assert!(done.out.starts_with("waiting") && ended(&world, "booting"), "{done:?}");
+}
+
+#[test]
+fn an_interrupted_run_leaves_no_guest() {
+    let world = world();
+    tell(&world, "start\nrun 0\n", "waiting\r\n");
+    assert_eq!(world.ukl(&["build", "a.c"]).code, Some(0));
+    hold(&world, true);
+    let child = start(&world, &["run", "a.c", "--accel", "tcg"], "booting");
+    interrupt(child).fails(130, &["interrupted"]);
+    assert!(ended(&world, "booting"));
+}
+
+#[test]
+fn an_interrupted_kernel_build_goes_on_next_time() {
+    let world = world();
+    hold(&world, true);
+    let child = start(&world, &["build", "a.c"], "making");
+    interrupt(child).fails(130, &["interrupted"]);
+    assert!(ended(&world, "making"));
+    assert!(!world.at("project/build/a/image.json").exists() && !world.at("project/build/a/bzImage").exists());
+    world.ukl(&["run", "a.c"]).fails(2, &["no image in", "ukl build"]);
+    hold(&world, false);
+    assert_eq!(world.ukl(&["build", "a.c"]).code, Some(0));
+    let log = log(&world, "make.log");
+    assert_eq!(log, "allnoconfig\nbzImage\nbzImage\nukl-image\n", "configured once, objects continued");
+}
+
+#[test]
+fn two_builds_share_one_cache() {
+    let world = world();
+    world.write("b.c", HELLO);
+    hold(&world, true);
+    let first = start(&world, &["build", "a.c"], "making");
+    let second = world.command(&["build", "b.c"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    hold(&world, false);
+    let (first, second) = (done(first.wait_with_output().unwrap()), done(second.wait_with_output().unwrap()));
+    assert_eq!((first.code, second.code), (Some(0), Some(0)), "{first:?} {second:?}");
+    assert!(second.err.contains("waiting for another build"), "{second:?}");
+    assert_eq!(log(&world, "make.log").matches("bzImage").count(), 1, "the objects are made once");
+}
+
+#[test]
+fn a_failed_build_keeps_the_last_image() {
+    let world = world();
+    assert_eq!(world.ukl(&["build", "a.c"]).code, Some(0));
+    world.write("a.c", "int main(void) { return x; }\n");
+    world.ukl(&["build", "a.c"]).fails(121, &["a.c:1:25: error"]);
+    assert_eq!(world.ukl(&["run", "a.c", "--accel", "tcg"]).code, Some(0), "the image of before still boots");
+}
+
+#[test]
+fn a_missing_qemu_is_named() {
+    let mut world = world();
+    assert_eq!(world.ukl(&["build", "a.c"]).code, Some(0));
+    fs::remove_file(world.at("bin/qemu-system-x86_64")).unwrap();
+    world.only_fakes();
+    world.ukl(&["run", "a.c", "--accel", "tcg"]).fails(120, &["qemu-system-x86_64", "blame   host", "ukl doctor"]);
+}
+
+#[test]
+fn a_dry_run_shows_every_command_and_changes_nothing() {
+    let world = world();
+    let before = world.files("");
+    let done = world.ukl(&["up", "a.c", "--accel", "tcg", "--dry-run"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    for part in ["gcc ", "ld.bfd -r ", "make -C ", "ukl-image", "qemu-system-x86_64 -nodefaults"] {
+        assert!(done.out.contains(part), "no `{part}` in\n{}", done.out);
+    }
+    assert_eq!(world.files(""), before);
+    let json = world.ukl(&["up", "a.c", "--accel", "tcg", "--dry-run", "--json"]).json();
+    assert_eq!(json["commands"].as_array().unwrap().len(), done.out.lines().count(), "{json}");
+}
+
+#[test]
+fn a_wrong_checksum_keeps_nothing() {
+    let world = world();
+    let tarball = world.write("linux.tar", "no kernel");
+    let (url, sum) = (tarball.display(), "0".repeat(64));
+    let kernel = format!("[kernel]\nsource = \"file://{url}\"\nsha256 = \"{sum}\"\n");
+    world.write("ukl.toml", &format!("name = \"a\"\nsources = [\"a.c\"]\n{kernel}"));
+    let before = world.files("cache");
+    world.ukl(&["build"]).fails(120, &["checksum of `file://", "expected 0000", "blame   host"]);
+    let locks = |name: &&String| name.contains("/locks/");
+    assert_eq!(
+        world.files("cache").iter().filter(|n| !locks(n)).collect::<Vec<_>>(),
+        before.iter().collect::<Vec<_>>()
+    );
+    assert_eq!(log(&world, "make.log"), "");
+}
+
+#[test]
+fn a_patch_that_does_not_apply_is_named() {
+    let world = world();
+    world.write("linux/Makefile", "VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 1\n");
+    let done = world.ukl(&["build", "a.c", "--kernel-source", "linux"]);
+    done.fails(122, &["0001-", "blame   kernel"]);
+    assert_eq!(log(&world, "make.log"), "");
+    assert_eq!(world.files("project/linux"), ["Makefile"], "the user's tree is as it was");
+}
