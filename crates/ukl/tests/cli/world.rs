@@ -5,6 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use ukl::manifest::{KernelSource, KernelSpec};
+use ukl::run::Shell;
+use ukl::workdir::Cache;
+use ukl::{patch, source, sysroot, toolchain};
 
 /// Folders that vanish with the test.
 pub struct World {
@@ -37,6 +43,16 @@ impl Done {
     }
 }
 
+/// Makes what all builders share: the C library and the patched kernel tree.
+fn fill(cache: &Cache) -> ukl::error::Result<()> {
+    let shell = Shell::default();
+    let spec = KernelSpec { version: "6.12".into(), source: KernelSource::Debian, config: Vec::new(), debug: false };
+    let source = source::fetch(&shell, cache, &spec)?;
+    patch::apply(&shell, cache, &source, &spec.version)?;
+    sysroot::build(&shell, cache, &toolchain::find(&shell, "gcc")?)?;
+    Ok(())
+}
+
 impl World {
     /// A machine with this machine's programs.
     pub fn new() -> Self {
@@ -47,13 +63,13 @@ impl World {
 
     /// As [`World::new`], with those parts of this machine's cache that would take long to make again.
     pub fn builder() -> Self {
+        static FILLED: OnceLock<()> = OnceLock::new();
         let world = World::new();
-        let shared = ukl::workdir::Cache::from_env().unwrap();
+        let shared = Cache::from_env().unwrap();
+        FILLED.get_or_init(|| fill(&shared).unwrap());
         fs::create_dir_all(world.at("cache/ukl")).unwrap();
         for kind in ["musl", "musl-source", "source", "patched"] {
-            let there = shared.root().join(kind);
-            fs::create_dir_all(&there).unwrap();
-            std::os::unix::fs::symlink(there, world.at("cache/ukl").join(kind)).unwrap();
+            std::os::unix::fs::symlink(shared.root().join(kind), world.at("cache/ukl").join(kind)).unwrap();
         }
         world
     }
