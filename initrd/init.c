@@ -73,15 +73,17 @@ static void mount_all(void)
 
 	for (unsigned i = 0; i < sizeof mounts / sizeof *mounts; i++) {
 		mkdir(mounts[i].where, 0755);
-		if (mount(mounts[i].type, mounts[i].where, mounts[i].type, mounts[i].flags, mounts[i].options))
-			/* A kernel configured without it is the user's choice. */
-			if (errno != ENODEV)
-				complain("cannot mount", mounts[i].where);
+		/* A kernel configured without one is the user's choice. */
+		if (mount(mounts[i].type, mounts[i].where, mounts[i].type, mounts[i].flags,
+			  mounts[i].options) && errno != ENODEV)
+			complain("cannot mount", mounts[i].where);
 	}
-	symlink("/proc/self/fd", "/dev/fd");
-	symlink("/proc/self/fd/0", "/dev/stdin");
-	symlink("/proc/self/fd/1", "/dev/stdout");
-	symlink("/proc/self/fd/2", "/dev/stderr");
+	static const char *const links[][2] = {
+		{ "/proc/self/fd", "/dev/fd" },		{ "/proc/self/fd/0", "/dev/stdin" },
+		{ "/proc/self/fd/1", "/dev/stdout" },	{ "/proc/self/fd/2", "/dev/stderr" },
+	};
+	for (unsigned i = 0; i < sizeof links / sizeof *links; i++)
+		symlink(links[i][0], links[i][1]);
 }
 
 static void set_address(int fd, struct ifreq *ifr, unsigned long request, const char *address)
@@ -141,6 +143,10 @@ static void network(void)
  */
 static void set_console(int raw)
 {
+	static const cc_t keys[] = {
+		[VEOF] = 4, [VLNEXT] = 22, [VINTR] = 3, [VQUIT] = 28, [VSUSP] = 26,
+		[VERASE] = 127, [VKILL] = 21, [VWERASE] = 23,
+	};
 	struct termios t;
 
 	if (tcgetattr(0, &t))
@@ -149,15 +155,9 @@ static void set_console(int raw)
 	t.c_cc[VEOF] = 4;
 	t.c_cc[VLNEXT] = 22;
 	t.c_lflag = ICANON | IEXTEN;
-	t.c_iflag = 0;
-	t.c_oflag = 0;
+	t.c_iflag = t.c_oflag = 0;
 	if (!raw) {
-		t.c_cc[VINTR] = 3;
-		t.c_cc[VQUIT] = 28;
-		t.c_cc[VSUSP] = 26;
-		t.c_cc[VERASE] = 127;
-		t.c_cc[VKILL] = 21;
-		t.c_cc[VWERASE] = 23;
+		memcpy(t.c_cc, keys, sizeof keys);
 		t.c_lflag |= ISIG | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE;
 		t.c_iflag |= ICRNL;
 		t.c_oflag |= OPOST | ONLCR;
