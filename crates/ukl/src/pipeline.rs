@@ -52,7 +52,9 @@ impl Clock {
     /// Runs one stage.
     pub fn stage<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let start = Instant::now();
-        let output = work()?;
+        let output = work();
+        term::clear_bar();
+        let output = output?;
         let seconds = start.elapsed().as_secs_f64();
         term::say(&format!("{} {seconds:>7.2} s", term::paint("32", &format!("  {name:<10}"))));
         self.stages.push(Stage { name, seconds });

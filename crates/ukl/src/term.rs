@@ -125,9 +125,13 @@ impl Counter {
 
 impl Drop for Counter {
     fn drop(&mut self) {
-        *BAR.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        clear_bar();
+    }
+}
+
+/// Takes the progress bar off the screen, if there is one: its task is over.
+pub fn clear_bar() {
+    if let Some(bar) = BAR.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        bar.finish_and_clear();
     }
 }
