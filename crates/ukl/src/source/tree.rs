@@ -63,12 +63,13 @@ fn list(tree: &Path) -> Result<Vec<PathBuf>> {
 /// What [`super::UNUSED`] says of tarballs, for paths.
 fn is_unused(path: &Path) -> bool {
     let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
-    match parts.as_slice() {
-        ["Documentation", _, _, ..] | ["tools", "perf" | "testing", _, ..] => true,
-        ["arch", _, "boot", "dts", _, ..] => true,
-        ["drivers", "gpu", "drm", "amd", "include", _, _, ..] => true,
-        _ => false,
-    }
+    matches!(
+        parts.as_slice(),
+        ["Documentation", _, _, ..]
+            | ["tools", "perf" | "testing", _, ..]
+            | ["arch", _, "boot", "dts", _, ..]
+            | ["drivers", "gpu", "drm", "amd", "include", _, _, ..]
+    )
 }
 
 /// Names, sizes and times of change: reading a million kilobytes for each build would take too long.
