@@ -57,6 +57,8 @@ pub enum Command {
     Up(UpArgs),
     /// Show what is linked in: sections, symbols, imports, system call sites, red zones
     Inspect(InspectArgs),
+    /// Measure: every sample kept, median and range reported
+    Bench(BenchArgs),
     /// Show what this machine lacks for building and booting
     Doctor(DoctorArgs),
     /// Remove the image folder
@@ -210,6 +212,35 @@ pub struct CleanArgs {
     /// Whose image to remove.
     #[command(flatten)]
     pub target: Target,
+}
+
+/// `ukl bench`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct BenchArgs {
+    /// What to measure.
+    #[command(subcommand)]
+    pub command: BenchCommand,
+}
+
+/// What to measure.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum BenchCommand {
+    /// Hello: edit to image, QEMU start to output, sizes, least memory
+    Build {
+        /// How often
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = rounds)]
+        rounds: usize,
+        /// Build everything from nothing first, in a cache of its own (minutes)
+        #[arg(long)]
+        cold: bool,
+    },
+}
+
+fn rounds(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(rounds @ 1..=1000) => Ok(rounds),
+        _ => Err("a number from 1 to 1000 is wanted".into()),
+    }
 }
 
 /// `ukl cache`.

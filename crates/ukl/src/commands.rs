@@ -1,5 +1,6 @@
 //! What each command does: the library called, the answer printed, the exit code chosen.
 
+mod bench;
 mod build;
 mod object;
 mod project;
@@ -67,6 +68,7 @@ fn name(command: &Command) -> &'static str {
         Command::Run(_) => "run",
         Command::Up(_) => "up",
         Command::Inspect(_) => "inspect",
+        Command::Bench(_) => "bench",
         Command::Doctor(_) => "doctor",
         Command::Clean(_) => "clean",
         Command::Cache(_) => "cache",
@@ -86,6 +88,7 @@ fn dispatch(cli: Cli) -> Result<Answer> {
         Command::Run(args) => run::run(&env(shell)?, &args, cli.global.json),
         Command::Up(args) => run::up(&env(shell)?, &args, cli.global.json),
         Command::Inspect(args) => object::inspect(&args),
+        Command::Bench(args) => bench::bench(&env(shell)?, args.command),
         Command::Prefix(args) => object::prefix(&args, shell.dry_run),
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Man { dir } => manual(dir),

@@ -46,9 +46,15 @@ pub struct Stage {
 pub struct Clock {
     /// The stages that ended, in order.
     pub stages: Vec<Stage>,
+    silent: bool,
 }
 
 impl Clock {
+    /// A clock that only keeps the times.
+    pub fn silent() -> Self {
+        Clock { stages: Vec::new(), silent: true }
+    }
+
     /// Runs one stage.
     pub fn stage<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let start = Instant::now();
@@ -56,7 +62,9 @@ impl Clock {
         term::clear_bar();
         let output = output?;
         let seconds = start.elapsed().as_secs_f64();
-        term::say(&format!("{} {seconds:>7.2} s", term::paint("32", &format!("  {name:<10}"))));
+        if !self.silent {
+            term::say(&format!("{} {seconds:>7.2} s", term::paint("32", &format!("  {name:<10}"))));
+        }
         self.stages.push(Stage { name, seconds });
         Ok(output)
     }
