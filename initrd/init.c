@@ -3,9 +3,9 @@
  * /etc/ukl/command one after the other, tells the host on the second serial
  * port how each ended, and ends the machine.
  *
- * The command file is a row of NUL-terminated strings: `raw` or `cooked` (the
- * console), then for each command its number of arguments, its number of
- * environment variables, the path, the arguments and the variables.
+ * The command file is a row of NUL-terminated strings: where input comes from
+ * (see open_input), then for each command its number of arguments, its number
+ * of environment variables, the path, the arguments and the variables.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <net/route.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@
 #define CONSOLE "/dev/ttyS0"
 #define CONTROL "/dev/ttyS1"
 #define COMMANDS "/etc/ukl/command"
+#define PORT "/dev/vport0p1"
 
 static int control = -1;
 
@@ -42,13 +44,8 @@ static void report(const char *format, ...)
 	va_start(args, format);
 	int length = vsnprintf(line, sizeof line, format, args);
 	va_end(args);
-	for (int done = 0; control >= 0 && done < length;) {
-		ssize_t n = write(control, line + done, length - done);
-		if (n > 0)
-			done += n;
-		else if (errno != EINTR)
-			break;
-	}
+	/* A raw terminal takes a line at once; a missing one is nobody's concern. */
+	write(control, line, length);
 }
 
 static void complain(const char *what, const char *about)
@@ -78,26 +75,21 @@ static void mount_all(void)
 			  mounts[i].options) && errno != ENODEV)
 			complain("cannot mount", mounts[i].where);
 	}
-	static const char *const links[][2] = {
-		{ "/proc/self/fd", "/dev/fd" },		{ "/proc/self/fd/0", "/dev/stdin" },
-		{ "/proc/self/fd/1", "/dev/stdout" },	{ "/proc/self/fd/2", "/dev/stderr" },
-	};
-	for (unsigned i = 0; i < sizeof links / sizeof *links; i++)
-		symlink(links[i][0], links[i][1]);
+	symlink("/proc/self/fd", "/dev/fd");
+	symlink("fd/0", "/dev/stdin");
+	symlink("fd/1", "/dev/stdout");
+	symlink("fd/2", "/dev/stderr");
 }
 
-static void set_address(int fd, struct ifreq *ifr, unsigned long request, const char *address)
+static void set_address(struct sockaddr *to, const char *address)
 {
-	struct sockaddr_in *in = (struct sockaddr_in *)&ifr->ifr_addr;
+	struct sockaddr_in in = { .sin_family = AF_INET };
 
-	memset(in, 0, sizeof *in);
-	in->sin_family = AF_INET;
-	inet_pton(AF_INET, address, &in->sin_addr);
-	if (ioctl(fd, request, ifr))
-		complain("cannot set the address of", ifr->ifr_name);
+	inet_pton(AF_INET, address, &in.sin_addr);
+	memcpy(to, &in, sizeof in);
 }
 
-/* Brings `name` up, with `address` if it is not NULL; false when there is no such interface. */
+/* Brings `name` up with this address; false when there is no such interface. */
 static int interface_up(int fd, const char *name, const char *address, const char *mask)
 {
 	struct ifreq ifr = { 0 };
@@ -105,13 +97,13 @@ static int interface_up(int fd, const char *name, const char *address, const cha
 	strcpy(ifr.ifr_name, name);
 	if (ioctl(fd, SIOCGIFFLAGS, &ifr))
 		return 0;
-	short flags = ifr.ifr_flags;
-	if (address) {
-		set_address(fd, &ifr, SIOCSIFADDR, address);
-		set_address(fd, &ifr, SIOCSIFNETMASK, mask);
-	}
-	ifr.ifr_flags = flags | IFF_UP | IFF_RUNNING;
-	if (ioctl(fd, SIOCSIFFLAGS, &ifr))
+	int flags = ifr.ifr_flags | IFF_UP | IFF_RUNNING;
+	set_address(&ifr.ifr_addr, address);
+	int failed = ioctl(fd, SIOCSIFADDR, &ifr);
+	set_address(&ifr.ifr_netmask, mask);
+	failed |= ioctl(fd, SIOCSIFNETMASK, &ifr);
+	ifr.ifr_flags = flags;
+	if (failed | ioctl(fd, SIOCSIFFLAGS, &ifr))
 		complain("cannot bring up", name);
 	return 1;
 }
@@ -121,18 +113,15 @@ static void network(void)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct rtentry route = { .rt_flags = RTF_UP | RTF_GATEWAY };
-	struct sockaddr_in *gateway = (struct sockaddr_in *)&route.rt_gateway;
 
 	if (fd < 0)
 		return;
-	interface_up(fd, "lo", NULL, NULL);
-	if (interface_up(fd, "eth0", "10.0.2.15", "255.255.255.0")) {
-		route.rt_dst.sa_family = route.rt_genmask.sa_family = AF_INET;
-		gateway->sin_family = AF_INET;
-		inet_pton(AF_INET, "10.0.2.2", &gateway->sin_addr);
-		if (ioctl(fd, SIOCADDRT, &route))
-			complain("cannot set the route through", "eth0");
-	}
+	interface_up(fd, "lo", "127.0.0.1", "255.0.0.0");
+	set_address(&route.rt_dst, "0.0.0.0");
+	set_address(&route.rt_genmask, "0.0.0.0");
+	set_address(&route.rt_gateway, "10.0.2.2");
+	if (interface_up(fd, "eth0", "10.0.2.15", "255.255.255.0") && ioctl(fd, SIOCADDRT, &route))
+		complain("cannot set the route through", "eth0");
 	close(fd);
 }
 
@@ -165,7 +154,40 @@ static void set_console(int raw)
 	tcsetattr(0, TCSANOW, &t);
 }
 
-static void open_console(void)
+/* The host's port: every byte, and then its end. */
+static int open_port(void)
+{
+	struct pollfd port = { -1, POLLIN, 0 };
+
+	/* The driver makes the port in the background, and the host's end a moment later. */
+	for (int tries = 0; tries < 400; tries++, usleep(5000)) {
+		if (port.fd < 0)
+			port.fd = open(PORT, O_RDONLY | O_CLOEXEC);
+		if (port.fd >= 0 && poll(&port, 1, 0) >= 0 &&
+		    ((port.revents & POLLIN) || !(port.revents & POLLHUP)))
+			break;
+	}
+	return port.fd;
+}
+
+/*
+ * raw: a program at the console. cooked: a person at the console.
+ * port: a program and a file or pipe of the host. null: a program without input.
+ */
+static void open_input(const char *mode)
+{
+	int port = !strcmp(mode, "port"), null = !strcmp(mode, "null");
+	int fd = port ? open_port() : null ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+
+	set_console(strcmp(mode, "cooked"));
+	if (fd >= 0)
+		dup2(fd, 0);
+	else if (port || null)
+		complain("cannot open the input", mode);
+}
+
+/* Anew for each command: a session that ends hangs its terminal up. */
+static void open_console(const char *mode)
 {
 	int fd = open(CONSOLE, O_RDWR | O_NOCTTY);
 
@@ -173,8 +195,14 @@ static void open_console(void)
 		dup2(fd, i);
 	if (fd > 2)
 		close(fd);
-	control = open(CONTROL, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	open_input(mode);
+}
+
+static void open_control(void)
+{
 	struct termios t;
+
+	control = open(CONTROL, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (control >= 0 && !tcgetattr(control, &t)) {
 		cfmakeraw(&t);
 		tcsetattr(control, TCSANOW, &t);
@@ -189,7 +217,7 @@ static pid_t start(const char *path, char **argv, char **envp)
 	if (pid != 0)
 		return pid;
 	setsid();
-	ioctl(0, TIOCSCTTY, 1);
+	ioctl(1, TIOCSCTTY, 1);
 	execve(path, argv, envp);
 	int code = errno == ENOENT ? 127 : 126;
 	complain("cannot run", path);
@@ -220,7 +248,7 @@ static void run(unsigned index, const char *path, char **argv, char **envp)
 		complain("cannot fork for", path);
 	/* What the program wrote must be on its way before the host hears of its end. */
 	tcdrain(1);
-	tcflush(0, TCIFLUSH);
+	tcflush(1, TCIFLUSH);
 	if (WIFSIGNALED(status))
 		report("signal %d\n", WTERMSIG(status));
 	else
@@ -232,17 +260,13 @@ static char *read_file(const char *path, size_t *size)
 {
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *text = fd >= 0 && !fstat(fd, &st) ? calloc(1, st.st_size + 1) : NULL;
+	/* A file in memory is read at once. */
+	ssize_t n = text ? read(fd, text, st.st_size) : 0;
 
-	if (fd < 0 || fstat(fd, &st))
-		return NULL;
-	char *text = calloc(1, st.st_size + 1);
-	for (*size = 0; text && *size < (size_t)st.st_size;) {
-		ssize_t n = read(fd, text + *size, st.st_size - *size);
-		if (n <= 0)
-			break;
-		*size += n;
-	}
-	close(fd);
+	*size = n > 0 ? n : 0;
+	if (fd >= 0)
+		close(fd);
 	return text;
 }
 
@@ -275,13 +299,13 @@ static void run_commands(void)
 		complain("cannot read", COMMANDS);
 		return;
 	}
-	set_console(!strcmp(mode, "raw"));
 	for (unsigned index = 0;; index++) {
 		char *argc = next(&at, end), *envc = next(&at, end), *path = next(&at, end);
 		if (!path)
 			return;
 		char **argv = strings(&at, end, strtoul(argc, NULL, 10));
 		char **envp = strings(&at, end, strtoul(envc, NULL, 10));
+		open_console(mode);
 		if (argv && envp)
 			run(index, path, argv, envp);
 	}
@@ -292,16 +316,18 @@ int main(void)
 	struct rlimit files = { 1024, 1 << 20 };
 
 	mount_all();
-	open_console();
+	open_control();
 	report("start\n");
 	network();
 	setrlimit(RLIMIT_NOFILE, &files);
 	run_commands();
 	kill(-1, SIGKILL);
 	sync();
-	tcdrain(1);
-	if (control >= 0)
-		tcdrain(control);
+	tcdrain(control);
+	/* The program's output ends with the program's: the kernel says no farewell. */
+	int messages = open("/proc/sys/kernel/printk", O_WRONLY);
+	if (messages >= 0)
+		write(messages, "0", 1);
 	/* Without ACPI there is no power switch; QEMU ends at a reset (-no-reboot). */
 	reboot(RB_AUTOBOOT);
 	complain("cannot end the machine", "reboot");

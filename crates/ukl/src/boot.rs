@@ -14,9 +14,11 @@ use formats::console::{self, End};
 
 use crate::error::{fail, Class, Result, EXIT_PANIC, EXIT_TIMEOUT};
 use crate::image::{Image, Info};
-use crate::initrd::{self, Command, Mode};
+use crate::initrd::{self, Command, Console, Mode};
 use crate::run::Shell;
 use crate::workdir::{self, Cache};
+
+use stdin::Input;
 
 pub use accel::Accel;
 pub use qemu::Kind;
@@ -191,6 +193,7 @@ fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
     let kind = options.machine.unwrap_or(if cpus == 1 { Kind::Microvm } else { Kind::Q35 });
     let kernel = image.dir.vmlinux();
     let engine = accel::choose(shell, cache, options.accel, &kernel)?;
+    let input = Input::of(options.attach, &options.what);
     let mut words = options.words.clone();
     if let What::Pid1(args) = &options.what {
         words.push(format!("rdinit={}", info.trigger));
@@ -208,8 +211,9 @@ fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
         cpus,
         ports: options.ports.clone().unwrap_or_else(|| info.ports.clone()),
         kernel,
-        initrd: ram_disk(shell, image, &options.what)?,
+        initrd: ram_disk(shell, image, &options.what, input)?,
         control: image.dir.control(),
+        input_port: input == Input::Port,
         words,
     })
 }
@@ -224,9 +228,14 @@ fn kernel_word(arg: &str) -> Result<String> {
 }
 
 /// The image's own RAM disk, or one that is composed for this run.
-fn ram_disk(shell: &Shell, image: &Image, what: &What) -> Result<PathBuf> {
+fn ram_disk(shell: &Shell, image: &Image, what: &What, input: Input) -> Result<PathBuf> {
     let Info { name, trigger, args, env, .. } = &image.info;
-    let mode = mode(image, what);
+    let mut mode = mode(image, what);
+    match input {
+        Input::Port => mode.console = Console::Port,
+        Input::None => mode.console = Console::Null,
+        Input::Lines | Input::Terminal => {}
+    }
     if mode == default_mode(name, trigger, args, env) {
         return Ok(image.dir.initrd());
     }

@@ -39,7 +39,7 @@ pub struct Progress {
 }
 
 /// Steps of the base configuration: what the first build goes by.
-const STEPS_GUESS: u64 = 1100;
+const STEPS_GUESS: u64 = 1450;
 
 /// No kernel build takes this long on a machine that can hold one.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);

@@ -144,7 +144,7 @@ fn the_program_as_process_1() {
 #[test]
 fn a_panic_is_told_in_its_own_words() {
     let (image, _turn) = image();
-    let mut options = options(What::Pid1(None));
+    let mut options = options(What::Program(None));
     options.words = vec!["rdinit=/no/such/program".into()];
     let run = run(image, &options);
     let Outcome::Panic(why) = &run.outcome else { panic!("{:?}: {}", run.outcome, text(&run)) };

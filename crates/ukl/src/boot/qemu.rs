@@ -44,6 +44,8 @@ pub struct Machine {
     pub initrd: PathBuf,
     /// The file that receives the second serial port.
     pub control: PathBuf,
+    /// Standard input has a port of its own, which loses nothing; otherwise the console takes it.
+    pub input_port: bool,
     /// Words for the kernel beyond those that the machine needs.
     pub words: Vec<String>,
 }
@@ -51,7 +53,7 @@ pub struct Machine {
 /// (word, why). For every machine.
 const ALWAYS: [(&str, &str); 4] = [
     ("console=ttyS0", "the program's terminal, and the kernel's last words"),
-    ("quiet", "messages on a serial port cost more than the work that they tell of"),
+    ("loglevel=3", "messages cost more than the work that they tell of; what kills a guest is still shown"),
     ("panic=-1", "a dead kernel resets at once, which ends QEMU"),
     ("reboot=t", "microvm has no keyboard controller to reset by: a triple fault works everywhere"),
 ];
@@ -91,11 +93,21 @@ pub fn command(machine: &Machine) -> Cmd {
         Engine::Kvm => cmd.args(["-accel", "kvm", "-cpu", "host"]),
         Engine::Tcg { .. } => cmd.args(["-accel", "tcg", "-cpu", "max"]),
     };
-    cmd = cmd.args(["-m", &format!("{}M", machine.memory_mib), "-smp", &machine.cpus.to_string()]);
+    cmd = cmd.args(["-m", &format!("{}M", machine.memory_mib)]);
+    // The firmware's tables name one processor of each package.
+    cmd = cmd.args(["-smp", &format!("{0},sockets={0}", machine.cpus)]);
     cmd = cmd.arg("-kernel").arg(&machine.kernel).arg("-initrd").arg(&machine.initrd);
     cmd = cmd.args(["-append", &append(machine)]);
     // Ctrl-C is ours: QEMU must not end before we have told why.
-    cmd = cmd.args(["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
+    let standard = |id: &str| format!("stdio,id={id},signal=off");
+    cmd = if machine.input_port {
+        let bus = if machine.kind == Kind::Microvm { "virtio-serial-device" } else { "virtio-serial-pci" };
+        cmd.args(["-chardev", &standard("input"), "-device", bus, "-device", "virtserialport,chardev=input,nr=1"])
+            .args(["-chardev", "file,id=console,path=/dev/stdout"])
+    } else {
+        cmd.args(["-chardev", &standard("console")])
+    };
+    cmd = cmd.args(["-serial", "chardev:console"]);
     // A comma ends an option's value unless it is doubled.
     let control = machine.control.display().to_string().replace(',', ",,");
     cmd = cmd.args(["-chardev", &format!("file,id=control,path={control}")]);
@@ -139,6 +151,7 @@ mod tests {
             kernel: "/i/vmlinux".into(),
             initrd: "/i/initrd".into(),
             control: "/i/control.log".into(),
+            input_port: false,
             words: vec!["rdinit=/UKL".into()],
         }
     }
@@ -150,8 +163,8 @@ mod tests {
             line,
             "qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
              -machine microvm,acpi=off,x-option-roms=off,isa-serial=on,rtc=on,pit=on,pic=on -accel tcg -cpu max \
-             -m 64M -smp 1 -kernel /i/vmlinux -initrd /i/initrd \
-             -append 'console=ttyS0 quiet panic=-1 reboot=t pci=off no_timer_check noreplace-smp \
+             -m 64M -smp 1,sockets=1 -kernel /i/vmlinux -initrd /i/initrd \
+             -append 'console=ttyS0 loglevel=3 panic=-1 reboot=t pci=off no_timer_check noreplace-smp \
              lapic_timer_hz=1000000000 tsc_early_khz=2300000 tsc=reliable rdinit=/UKL' \
              -chardev stdio,id=console,signal=off -serial chardev:console \
              -chardev file,id=control,path=/i/control.log \
@@ -167,13 +180,23 @@ mod tests {
         let line = command(&machine).display();
         for words in [
             "-accel kvm -cpu host",
-            "-smp 2",
-            "-append 'console=ttyS0 quiet panic=-1 reboot=t rdinit=/UKL'",
+            "-smp 2,sockets=2",
+            "-append 'console=ttyS0 loglevel=3 panic=-1 reboot=t rdinit=/UKL'",
             "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:2222-:22",
             "-device virtio-net-pci,netdev=net0,romfile=",
             "-serial chardev:control",
         ] {
             assert!(line.contains(words), "`{words}` is not in: {line}");
+        }
+    }
+
+    #[test]
+    fn input_may_have_a_port_of_its_own() {
+        for (kind, bus) in [(Kind::Microvm, "virtio-serial-device"), (Kind::Q35, "virtio-serial-pci")] {
+            let line = command(&Machine { input_port: true, ..machine(kind, Engine::Kvm) }).display();
+            for words in [bus, "-chardev stdio,id=input,signal=off", "-chardev file,id=console,path=/dev/stdout"] {
+                assert!(line.contains(words), "`{words}` is not in: {line}");
+            }
         }
     }
 

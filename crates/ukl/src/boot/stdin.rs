@@ -1,11 +1,13 @@
-//! Our standard input → the guest's console, whose end reaches the program as an end of file.
+//! Our standard input → the program's: through a port, or typed on the guest's console.
 //!
-//! The guest's terminal hands out whole lines and knows two special bytes: ^D ends the input or,
+//! The guest's console hands out whole lines and knows two special bytes: ^D ends the input or,
 //! within a line, hands out what is there; ^V takes the next byte as it is.
 
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::process::ChildStdin;
 use std::sync::mpsc::Receiver;
+
+use super::What;
 
 const END: u8 = 4;
 const VERBATIM: u8 = 22;
@@ -16,8 +18,50 @@ const PART: usize = 1024;
 /// A program that asks again after the end gets the same answer, so many times.
 const ENDS: usize = 16;
 
-/// Forwards our standard input once `started` gives the word; the thread ends with the process.
-pub(super) fn forward(mut guest: ChildStdin, started: Receiver<()>) {
+/// How our standard input reaches the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    /// Not at all.
+    None,
+    /// Lines that a person types, as keystrokes on the console.
+    Lines,
+    /// The terminal itself, every key of it: for a shell.
+    Terminal,
+    /// A file or pipe, byte by byte, through a port that loses nothing.
+    Port,
+}
+
+impl Input {
+    /// What a run needs: a shell the terminal, a program what our standard input is.
+    pub(super) fn of(attach: bool, what: &What) -> Self {
+        match (attach, what) {
+            (false, _) => Input::None,
+            (true, What::Shell) => Input::Terminal,
+            // Without init nobody opens the port.
+            (true, What::Pid1(_)) => Input::Lines,
+            (true, _) if std::io::stdin().is_terminal() => Input::Lines,
+            (true, _) if is_dev_null() => Input::None,
+            (true, _) => Input::Port,
+        }
+    }
+}
+
+fn is_dev_null() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let same = |a: std::fs::Metadata, b: std::fs::Metadata| a.rdev() == b.rdev() && a.file_type() == b.file_type();
+    // A closed standard input is as good as none.
+    let ours = std::fs::metadata("/dev/stdin");
+    ours.map_or(true, |ours| std::fs::metadata("/dev/null").is_ok_and(|null| same(ours, null)))
+}
+
+/// Copies our standard input to QEMU's, and ends it with ours.
+pub(super) fn copy(mut guest: ChildStdin) {
+    // The thread ends with the input or with the process. A guest that is gone reads nothing more.
+    std::thread::spawn(move || std::io::copy(&mut std::io::stdin(), &mut guest));
+}
+
+/// Types our standard input on the guest's console once `started` gives the word.
+pub(super) fn type_lines(mut guest: ChildStdin, started: Receiver<()>) {
     std::thread::spawn(move || {
         // An error means that the boot was over before it began. What was typed is not lost.
         if started.recv().is_err() || !in_foreground() {

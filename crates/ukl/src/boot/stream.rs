@@ -11,7 +11,8 @@ use crate::image::Image;
 use crate::run::{Cmd, Shell};
 use crate::term;
 
-use super::{stdin, Options, What};
+use super::stdin::{self, Input};
+use super::{Options, What};
 
 /// What a run of QEMU left.
 pub(super) struct Streamed {
@@ -29,21 +30,22 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Runs QEMU to its end, or to ours.
 pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options) -> Result<Streamed> {
-    let is_shell = options.attach && options.what == What::Shell;
-    // A person's shell gets the terminal itself, every key of it; a program gets what we read.
-    let _terminal = Terminal::save(is_shell);
-    let input = match (options.attach, is_shell) {
-        (true, true) => Stdio::inherit(),
-        (true, false) => Stdio::piped(),
-        (false, _) => Stdio::null(),
+    let route = Input::of(options.attach, &options.what);
+    let _terminal = Terminal::save(route == Input::Terminal);
+    let input = match route {
+        Input::None => Stdio::null(),
+        Input::Terminal => Stdio::inherit(),
+        Input::Lines | Input::Port => Stdio::piped(),
     };
     let start = Instant::now();
     let child = shell.spawn(cmd, input, Stdio::piped(), Stdio::piped())?;
     let mut guest = Guest(child.ok_or_else(|| anyhow::anyhow!("nothing is started in a dry run"))?);
     let errors = drain(guest.0.stderr.take());
     let (begin, begun) = channel();
-    if let Some(pipe) = guest.0.stdin.take() {
-        stdin::forward(pipe, begun);
+    match guest.0.stdin.take() {
+        Some(pipe) if route == Input::Port => stdin::copy(pipe),
+        Some(pipe) => stdin::type_lines(pipe, begun),
+        None => {}
     }
     let console = reader(guest.0.stdout.take(), start);
     let mut watch = Watch::new(image, options, start, begin)?;

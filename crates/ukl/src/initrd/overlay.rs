@@ -26,6 +26,10 @@ pub struct Command {
 pub enum Console {
     /// Output unchanged, no echo: a program's standard streams.
     Raw,
+    /// The same, and input comes from a port of its own.
+    Port,
+    /// The same, and there is no input.
+    Null,
     /// Echo, line editing, signals: a person at a terminal.
     Cooked,
 }
@@ -97,6 +101,8 @@ pub(super) fn archive(shell: &Shell, image: &ImageDir, mode: &Mode) -> Result<Ve
 fn command_file(mode: &Mode) -> Result<Vec<u8>> {
     let console = match mode.console {
         Console::Raw => "raw",
+        Console::Port => "port",
+        Console::Null => "null",
         Console::Cooked => "cooked",
     };
     let mut strings = vec![console.to_owned()];
