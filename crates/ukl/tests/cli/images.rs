@@ -208,6 +208,19 @@ fn an_interrupted_run_leaves_no_guest() {
 }
 
 #[test]
+fn a_reader_of_the_console_that_goes_away_ends_the_guest() {
+    let world = world();
+    built(&world);
+    tell(&world, "start\nrun 0\n", &"a long line\r\n".repeat(20_000));
+    hold(&world, true);
+    let mut child = start(&world, &["run", "a.c", "--accel", "tcg"], "booting");
+    drop(child.stdout.take());
+    let done = done(child.wait_with_output().unwrap());
+    assert!(!done.err.contains("panicked at") && done.code == Some(0), "{done:?}");
+    assert!(ended(&world, "booting"));
+}
+
+#[test]
 fn an_interrupted_kernel_build_goes_on_next_time() {
     let world = world();
     hold(&world, true);
