@@ -163,7 +163,9 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
     let complete = control.runs.iter().all(|run| run.end.is_some());
     let outcome = match (facts.init_end, facts.panic) {
         // A limit that passed while the machine was going down is no limit passed.
-        _ if streamed.timed_out && !(control.started && complete && !ends.is_empty()) => Outcome::Timeout,
+        _ if streamed.end == stream::End::Timeout && !(control.started && complete && !ends.is_empty()) => {
+            Outcome::Timeout
+        }
         (Some(end), _) => end.into(),
         (None, Some(panic)) => Outcome::Panic(panic::describe(shell, dir, &panic, facts.oops.as_ref())),
         (None, None) if complete => ends.last().cloned().unwrap_or(Outcome::NoStatus),
@@ -179,10 +181,14 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
 
 fn no_boot(streamed: &stream::Streamed, image: &Image, command: &str) -> crate::error::Failure {
     let said = String::from_utf8_lossy(&streamed.errors).trim().to_owned();
-    let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
-    let text = format!("QEMU ended ({}) before the guest was up: {said}", streamed.status);
-    let class = if streamed.status.success() { Class::Boot } else { Class::Host };
-    let hint = "too little memory ends a boot without a word; `--accel tcg` rules out a broken KVM";
+    let text = match streamed.end {
+        stream::End::Stuck => "the guest did not come up in a minute".to_owned(),
+        _ if said.is_empty() => format!("QEMU ended ({}) before the guest was up", streamed.status),
+        _ => format!("QEMU ended ({}) before the guest was up: {said}", streamed.status),
+    };
+    // A QEMU that refuses to start says why, and that lies in its options or in this machine.
+    let class = if said.is_empty() || streamed.status.success() { Class::Boot } else { Class::Host };
+    let hint = "too little memory ends a boot without a word: try `--memory 64M`; `--accel tcg` rules out a broken KVM";
     fail(class, text).command(command).log(image.dir.console()).hint(hint)
 }
 

@@ -3,7 +3,8 @@
 mod failure;
 mod repair;
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -74,7 +75,8 @@ pub fn build(
         return Ok(kernel);
     }
     stamp::clear(&kernel.bzimage)?;
-    let _lock = cache.lock("kernel", &configured.key)?;
+    let lock = cache.lock("kernel", &configured.key)?;
+    leave_open(&lock)?;
     // Evidence first: the configuration survives a failure.
     workdir::copy_atomic(&configured.out.join(".config"), &kernel.config)?;
     workdir::write_atomic(&log, b"")?;
@@ -84,6 +86,14 @@ pub fn build(
     workdir::copy_atomic(&configured.out.join("arch/x86/boot/bzImage"), &kernel.bzimage)?;
     stamp::write(&kernel.bzimage, &key)?;
     Ok(kernel)
+}
+
+/// Lets children hold the lock too: the compilers that outlive a killed ukl keep the next build waiting.
+fn leave_open(lock: &File) -> Result<()> {
+    // SAFETY: the descriptor is open; F_SETFD takes a plain integer.
+    let result = unsafe { libc::fcntl(lock.as_raw_fd(), libc::F_SETFD, 0) };
+    anyhow::ensure!(result == 0, std::io::Error::last_os_error());
+    Ok(())
 }
 
 /// Builds everything but a program's link: the slow part, once for all programs.

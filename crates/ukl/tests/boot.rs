@@ -15,7 +15,7 @@ use ukl::image::Image;
 use ukl::initrd::Command;
 use ukl::manifest::{self, Manifest};
 use ukl::pipeline::{self, Clock, Env};
-use ukl::run::Shell;
+use ukl::run::{Cmd, Shell};
 use ukl::workdir::{self, Cache, ImageDir};
 
 const SHELL: Shell = Shell { verbose: false, dry_run: false };
@@ -184,4 +184,71 @@ fn building_again_changes_nothing() {
     let again = pipeline::image(&env(), &manifest, &image.dir, &mut Clock::default(), &mut |_| ()).unwrap();
     assert_eq!(again.info, image.info);
     assert_eq!(std::fs::metadata(image.dir.vmlinux()).unwrap().modified().unwrap(), before);
+}
+
+/// What `ukl run` prints and ends with when its standard input is `input`.
+fn with_input(image: &Image, args: &[&str], input: &[u8]) -> (Vec<u8>, Option<i32>) {
+    let cmd = Cmd::new(env!("CARGO_BIN_EXE_ukl")).args(["run", "--timeout", "60", "--accel", "tcg", "--out"]);
+    let cmd = cmd.arg(image.dir.root()).args(args).stdin(input).limit(Duration::from_secs(90));
+    let output = SHELL.run(&cmd).unwrap();
+    eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    (output.stdout, output.status.code())
+}
+
+#[test]
+fn every_byte_of_standard_input_reaches_the_program_and_then_its_end() {
+    let (image, _turn) = image();
+    // All bytes, lines longer than a terminal takes, more than any buffer on the way holds, no last newline.
+    let input: Vec<u8> = (0..300_000u32).map(|i| (i / 7 % 256) as u8).collect();
+    let mut want = b"cpus 1 args 1\n".to_vec();
+    want.extend(input.to_ascii_uppercase());
+    want.extend(format!("{} bytes\n", input.len()).into_bytes());
+    let (output, code) = with_input(image, &["--", "upper"], &input);
+    assert_eq!((output.len(), code), (want.len(), Some(0)));
+    assert!(output == want, "the same bytes");
+}
+
+#[test]
+fn no_input_is_an_end_of_file_at_once() {
+    let (image, _turn) = image();
+    let run = run(image, &options(What::Both(args(&["upper"]))));
+    assert_eq!(text(&run), "cpus 1 args 1\n0 bytes\n".repeat(2));
+}
+
+#[test]
+fn a_shell_runs_the_program_by_its_name() {
+    let (image, _turn) = image();
+    if !Path::new("/bin/busybox").exists() {
+        eprintln!("skip: busybox-static is not installed");
+        return;
+    }
+    // The console echoes what is typed: the program's own line stands behind it.
+    let (output, code) = with_input(image, &["--shell"], b"sleep 1; /UKL 5; echo code $?; exit 3\n");
+    let text = String::from_utf8_lossy(&output);
+    assert!(text.contains("cpus 1 args 1\r\ncode 5\r\n"), "{text}");
+    assert_eq!(code, Some(3), "{text}");
+}
+
+#[test]
+fn the_acceleration_that_is_chosen_by_itself_works() {
+    let (image, _turn) = image();
+    let cache = tempfile::tempdir().unwrap();
+    let options = Options { accel: Accel::Auto, ..options(What::Program(args(&["9"]))) };
+    let first = boot::run(&SHELL, &Cache::at(cache.path()), image, &options).unwrap();
+    assert_eq!(first.outcome, Outcome::Exited(9), "{}", text(&first));
+    let facts = std::fs::read_dir(cache.path().join("facts")).unwrap().count();
+    assert!(facts > 0 || Path::new("/dev/kvm").exists(), "what was found out is remembered");
+}
+
+#[test]
+fn a_guest_without_enough_memory_is_a_failed_boot() {
+    let (image, _turn) = image();
+    let options = Options { memory_mib: Some(16), ..options(What::Program(None)) };
+    let result = boot::run(&SHELL, &env().cache, image, &options);
+    match result.map(|run| run.outcome) {
+        // It dies without a word, or loudly, or loops until the limit; it never reports a status.
+        Ok(Outcome::Timeout | Outcome::Panic(_)) => {}
+        Ok(outcome) => panic!("{outcome:?}"),
+        Err(error) => assert!(render(&error).0.contains("memory"), "{}", render(&error).0),
+    }
 }

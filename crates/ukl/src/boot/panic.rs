@@ -61,3 +61,31 @@ fn line(shell: &Shell, dir: &ImageDir, address: u64) -> Result<Option<String>> {
     let is_known = !text.starts_with('?') && !text.ends_with(":0") && !text.ends_with(":?");
     Ok(is_known.then_some(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = ".globl __ukl_text_start, __ukl_text_end, ukl_crash\n\
+        __ukl_text_start: nop\nukl_crash: nop\nud2\n__ukl_text_end: nop\n";
+
+    fn panic_at(address: u64) -> Panic {
+        let rip = Rip { segment: 0x10, address: Some(address), symbol: None };
+        Panic { message: "Fatal exception".into(), rip: Some(rip), backtrace: Vec::new() }
+    }
+
+    #[test]
+    fn a_place_in_the_program_is_named_and_one_in_the_kernel_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = ImageDir::at(dir.path());
+        let (source, object) = (dir.path().join("crash.s"), dir.path().join("crash.o"));
+        workdir::write_atomic(&source, SOURCE.as_bytes()).unwrap();
+        let shell = Shell::default();
+        shell.check(&Cmd::new("as").arg("-g").arg("-o").arg(&object).arg(&source), Class::Host).unwrap();
+        let ld = Cmd::new("ld").args(["-Ttext=0xffffffff81600000", "-e", "0", "-o"]).arg(image.vmlinux()).arg(&object);
+        shell.check(&ld, Class::Host).unwrap();
+        let inside = describe(&shell, &image, &panic_at(0xffff_ffff_8160_0002), None);
+        assert!(inside.starts_with("Fatal exception\n  at      crash (") && inside.contains("crash.s:4"), "{inside}");
+        assert_eq!(describe(&shell, &image, &panic_at(0xffff_ffff_8160_1000), None), "Fatal exception");
+    }
+}

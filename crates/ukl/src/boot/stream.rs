@@ -20,10 +20,24 @@ pub(super) struct Streamed {
     pub(super) control: String,
     pub(super) errors: Vec<u8>,
     pub(super) status: ExitStatus,
-    pub(super) timed_out: bool,
+    pub(super) end: End,
     pub(super) first_output: Option<Duration>,
     pub(super) total: Duration,
 }
+
+/// Why the wait for the guest ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// QEMU ended by itself, or Ctrl-C ended it.
+    Itself,
+    /// The time limit passed.
+    Timeout,
+    /// The guest's init did not begin.
+    Stuck,
+}
+
+/// A guest that comes up at all needs seconds at most, on the slowest machine.
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
 /// How often the clock, the control port and Ctrl-C are looked at while the guest is silent.
 const TICK: Duration = Duration::from_millis(10);
@@ -49,8 +63,8 @@ pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options) ->
     }
     let console = reader(guest.0.stdout.take(), start);
     let mut watch = Watch::new(image, options, start, begin)?;
-    let timed_out = watch.until_the_end(&console)?;
-    if timed_out || crate::run::interrupted() {
+    let end = watch.until_the_end(&console)?;
+    if end != End::Itself || crate::run::interrupted() {
         guest.kill();
     }
     let status = guest.0.wait()?;
@@ -62,7 +76,7 @@ pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options) ->
         control: watch.control_text,
         errors: errors.join().unwrap_or_default(),
         status,
-        timed_out,
+        end,
         first_output: watch.first_output,
         total,
     })
@@ -89,6 +103,7 @@ impl Drop for Guest {
 struct Watch {
     attach: bool,
     deadline: Option<Instant>,
+    boot_deadline: Instant,
     log: File,
     control: File,
     control_text: String,
@@ -104,6 +119,7 @@ impl Watch {
         Ok(Watch {
             attach: options.attach,
             deadline: options.timeout.map(|limit| start + limit),
+            boot_deadline: start + BOOT_LIMIT,
             log: File::create(image.dir.console())?,
             control: File::open(image.dir.control())?,
             control_text: String::new(),
@@ -115,19 +131,24 @@ impl Watch {
         })
     }
 
-    /// Passes the console on until it ends; true when the time limit ended the wait.
-    fn until_the_end(&mut self, console: &Receiver<(Duration, Vec<u8>)>) -> Result<bool> {
+    /// Passes the console on until it ends, or until a limit has passed.
+    fn until_the_end(&mut self, console: &Receiver<(Duration, Vec<u8>)>) -> Result<End> {
         loop {
             match console.recv_timeout(TICK) {
                 Ok((time, bytes)) => self.take(time, &bytes)?,
                 Err(RecvTimeoutError::Timeout) => self.look_at_control()?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+                Err(RecvTimeoutError::Disconnected) => return Ok(End::Itself),
             }
+            let now = Instant::now();
             if crate::run::interrupted() {
-                return Ok(false);
+                return Ok(End::Itself);
             }
-            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Ok(true);
+            if self.deadline.is_some_and(|deadline| now >= deadline) {
+                return Ok(End::Timeout);
+            }
+            // Once init runs, only the program knows how long it takes; process 1 may be silent for ever.
+            if self.waits_for_run && self.control_text.is_empty() && now >= self.boot_deadline {
+                return Ok(End::Stuck);
             }
         }
     }
