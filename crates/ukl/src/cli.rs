@@ -59,6 +59,17 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Measure: every sample kept, median and range reported
     Bench(BenchArgs),
+    /// Print the variables that make a build system use `ukl cc`: eval "$(ukl env)"
+    Env(EnvArgs),
+    /// The C compiler, for build systems: CC="ukl cc"
+    #[command(disable_help_flag = true)]
+    Cc(ToolArgs),
+    /// The archiver, for build systems: AR="ukl ar"
+    #[command(disable_help_flag = true)]
+    Ar(ToolArgs),
+    /// The linker, which `ukl cc` calls
+    #[command(disable_help_flag = true)]
+    Ld(ToolArgs),
     /// Show what this machine lacks for building and booting
     Doctor(DoctorArgs),
     /// Remove the image folder
@@ -82,7 +93,7 @@ pub enum Command {
 /// What to build, and where the image is.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Target {
-    /// A folder with ukl.toml, or C files [default: the current folder]
+    /// A folder with ukl.toml, C files, or a program that `ukl cc` linked [default: the current folder]
     #[arg(value_name = "DIR|FILE")]
     pub target: Vec<PathBuf>,
     /// Image folder [default: build/NAME in the project's folder]
@@ -204,6 +215,25 @@ pub struct DoctorArgs {
     /// Install what is missing (as root, or with sudo that needs no password)
     #[arg(long)]
     pub install: bool,
+}
+
+/// `ukl env`.
+#[derive(Debug, Clone, Args)]
+pub struct EnvArgs {
+    /// gcc, clang or the path of one
+    #[arg(long, value_name = "CC", default_value = "gcc")]
+    pub compiler: String,
+    /// Folder with libraries that were installed with `ukl cc`, and for further ones
+    #[arg(long, value_name = "DIR")]
+    pub prefix: Option<PathBuf>,
+}
+
+/// A tool that stands for another: every argument is that one's.
+#[derive(Debug, Clone, Args)]
+pub struct ToolArgs {
+    /// As gcc, ar or ld take them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<String>,
 }
 
 /// `ukl clean`.

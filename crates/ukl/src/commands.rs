@@ -6,6 +6,7 @@ mod object;
 mod project;
 mod run;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,12 +14,12 @@ use clap::{CommandFactory, Parser};
 use serde_json::{json, Value};
 
 use crate::cache::{self, Prune};
-use crate::cli::{CacheCommand, Cli, Command, Global};
-use crate::error::{self, Class, Result, EXIT_INTERRUPTED};
+use crate::cli::{CacheCommand, Cli, Command, EnvArgs, Global};
+use crate::error::{self, fail, Class, Result, EXIT_INTERRUPTED};
 use crate::pipeline::Env;
 use crate::run::{announced, catch_interrupts, interrupted, Shell};
 use crate::workdir::{self, Cache};
-use crate::{doctor, term};
+use crate::{doctor, term, wrapper};
 
 /// What a command found out, in both forms, and the exit code.
 pub struct Answer {
@@ -38,6 +39,14 @@ impl Answer {
 
 /// Runs the command line; returns the exit code.
 pub fn main() -> u8 {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(result) = wrapper::main(&words) {
+        return result.unwrap_or_else(|error| {
+            let (text, code) = error::render(&error);
+            term::say(&text);
+            code
+        });
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -70,6 +79,10 @@ fn name(command: &Command) -> &'static str {
         Command::Inspect(_) => "inspect",
         Command::Bench(_) => "bench",
         Command::Doctor(_) => "doctor",
+        Command::Env(_) => "env",
+        Command::Cc(_) => "cc",
+        Command::Ar(_) => "ar",
+        Command::Ld(_) => "ld",
         Command::Clean(_) => "clean",
         Command::Cache(_) => "cache",
         Command::Prefix(_) => "prefix",
@@ -82,6 +95,12 @@ fn dispatch(cli: Cli) -> Result<Answer> {
     let shell = Shell { verbose: cli.global.verbose, dry_run: cli.global.dry_run };
     match cli.command {
         Command::Doctor(args) => examine(&shell, args.install),
+        Command::Env(args) => environment(&shell, &args),
+        // Only behind a global option: the words alone are taken before clap sees them.
+        Command::Cc(_) | Command::Ar(_) | Command::Ld(_) => {
+            let failure = fail(Class::Usage, "`cc`, `ar` and `ld` take no options of `ukl`");
+            Err(failure.hint("write `ukl cc …`").into())
+        }
         Command::Clean(args) => project::clean(&args.target, shell.dry_run),
         Command::Cache(args) => shared(args.command, shell.dry_run),
         Command::Build(args) => build::build(&env(shell)?, &args),
@@ -138,6 +157,17 @@ fn examine(shell: &Shell, install: bool) -> Result<Answer> {
     }
     let code = if report.missing.is_empty() { 0 } else { Class::Host.exit_code() };
     Ok(Answer { text: report.text(), json: serde_json::to_value(&report)?, code })
+}
+
+fn environment(shell: &Shell, args: &EnvArgs) -> Result<Answer> {
+    let cache = Cache::from_env()?;
+    let tools = wrapper::tools(shell, &cache, &args.compiler)?;
+    let prefix = args.prefix.as_ref().map(std::path::absolute).transpose()?;
+    let variables = wrapper::environment(&tools, prefix.as_deref())?;
+    let line = |(key, value): &(&str, String)| format!("export {key}='{}'\n", value.replace('\'', r"'\''"));
+    let json: serde_json::Map<String, Value> =
+        variables.iter().map(|(key, value)| (key.to_string(), json!(value))).collect();
+    Ok(Answer::new(variables.iter().map(line).collect::<String>(), Value::Object(json)))
 }
 
 fn shared(command: CacheCommand, dry_run: bool) -> Result<Answer> {

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 
 use crate::error::{fail, Class, Failure, Result};
+use crate::make::{cause, DEFAULT_FLAGS};
 use crate::manifest::Manifest;
-use crate::run::{Cmd, Output, Shell};
+use crate::run::{Cmd, Shell};
 use crate::sysroot::Sysroot;
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, ImageDir};
@@ -21,13 +22,10 @@ pub struct Objects {
     pub files: Vec<PathBuf>,
 }
 
-/// Flags that a program gets unless its own say otherwise.
-const DEFAULT_FLAGS: [&str; 4] = ["-O2", "-g", "-ffunction-sections", "-fdata-sections"];
-
-/// Runs the manifest's build commands, then compiles its sources, as far as they changed.
+/// Compiles the manifest's sources, as far as they changed.
 ///
-/// Errors (class `App`): a build command fails, a source does not compile, a listed object does
-/// not exist, a source is in a language that is not supported.
+/// Errors (class `App`): a source does not compile, a listed object does not exist, a source is in
+/// a language that is not supported.
 pub fn compile(
     shell: &Shell,
     toolchain: &Toolchain,
@@ -35,9 +33,6 @@ pub fn compile(
     manifest: &Manifest,
     dir: &ImageDir,
 ) -> Result<Objects> {
-    for words in &manifest.build {
-        build_command(shell, toolchain, sysroot, manifest, words, &dir.log("build"))?;
-    }
     let flags = flags(toolchain, sysroot, manifest);
     let stage = dir.stage("compile");
     let jobs: Vec<Job> = manifest.sources.iter().map(|source| job(manifest, source, &stage)).collect::<Result<_>>()?;
@@ -170,53 +165,6 @@ fn remove_if_there(path: &Path) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-/// Why a compiler or a build gave up: whose fault, and what it said.
-fn cause(what: &str, text: &str, output: &Output) -> Failure {
-    match formats::makelog::root_cause(text) {
-        Some(cause) => {
-            let class = if cause.host { Class::Host } else { Class::App };
-            fail(class, format!("{what}\n    {}", cause.lines.join("\n    ")))
-        }
-        // Killed, or silent.
-        None => fail(Class::App, format!("{what} ({})", output.status)),
-    }
-}
-
-/// Runs one of the manifest's own build commands with our compiler in its environment.
-fn build_command(
-    shell: &Shell,
-    toolchain: &Toolchain,
-    sysroot: &Sysroot,
-    manifest: &Manifest,
-    words: &[String],
-    log: &Path,
-) -> Result<()> {
-    let Some((program, args)) = words.split_first() else { return Ok(()) };
-    let flags = DEFAULT_FLAGS.iter().copied().chain(manifest.cflags.iter().map(String::as_str));
-    let cmd = Cmd::new(program)
-        .args(args)
-        .cwd(&manifest.dir)
-        .env("LC_ALL", "C.UTF-8")
-        .env("CC", sysroot.cc())
-        .env("AR", &toolchain.ar)
-        .env("CFLAGS", flags.collect::<Vec<_>>().join(" "))
-        .env("LDFLAGS", "")
-        .log(log);
-    if !shell.dry_run {
-        workdir::create_dir(log.parent().unwrap_or(Path::new(".")))?;
-    }
-    let mut text = String::new();
-    let output = shell.run_with(&cmd, &mut |line| {
-        text.push_str(line);
-        text.push('\n');
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let failure = cause(&format!("build command `{}` failed", words.join(" ")), &text, &output);
-    Err(failure.command(cmd.display()).log(log).into())
 }
 
 /// `work` on every item, on as many threads as there are processors; answers in the items' order.

@@ -11,11 +11,16 @@ pub mod term;
 pub mod run;
 pub mod workdir;
 pub mod stamp;
+pub mod debian;
+pub mod download;
 
 // The stages, in the order in which data flows.
 pub mod manifest;
 pub mod toolchain;
 pub mod sysroot;
+pub mod wrapper;
+pub mod upstream;
+pub mod make;
 pub mod compile;
 pub mod link;
 pub mod prefix;

@@ -15,6 +15,7 @@ use crate::stamp;
 use crate::sysroot::{self, Sysroot};
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, ImageDir};
+use crate::wrapper::Record;
 
 /// The program as one relocatable object, and its twin.
 #[derive(Debug, Clone)]
@@ -67,6 +68,44 @@ pub fn link(
     step(shell, &inputs, &partial(toolchain, &stage, &linked.relocatable), &log)?;
     verify(&inputs, &linked.relocatable)?;
     workdir::copy_atomic(&twin, &linked.twin)?;
+    stamp::write(&linked.twin, &key)?;
+    stamp::write(&linked.relocatable, &key)?;
+    Ok(linked)
+}
+
+/// Takes a program that `ukl cc` linked: its twin is the executable itself, its objects were kept.
+///
+/// Errors (class `App`): a section would have no place in the kernel.
+pub fn recorded(shell: &Shell, toolchain: &Toolchain, record: &Record, dir: &ImageDir) -> Result<Linked> {
+    let stage = dir.stage("link");
+    let linked = Linked { relocatable: stage.join("program.o"), twin: dir.twin() };
+    let log = dir.log("link");
+    let files = [workdir::hash_file(&record.object)?, workdir::hash_file(&record.program)?];
+    let key = workdir::hash([toolchain.id.as_str(), script::TEMPLATE, &files[0], &files[1]]);
+    if stamp::is_fresh(&linked.relocatable, &key) && stamp::is_fresh(&linked.twin, &key) {
+        return Ok(linked);
+    }
+    for dir in [&stage, log.parent().unwrap_or(&stage)] {
+        workdir::create_dir(dir)?;
+    }
+    stamp::clear(&linked.relocatable)?;
+    stamp::clear(&linked.twin)?;
+    // Evidence first: how the program's own build linked it.
+    workdir::write_atomic(&log, format!("$ cd {} && {}\n", record.dir.display(), record.command).as_bytes())?;
+    let whole = stage.join("whole.o");
+    workdir::copy_atomic(&record.object, &whole)?;
+    let inputs = Inputs {
+        ld: toolchain.ld.clone(),
+        start: Vec::new(),
+        objects: Vec::new(),
+        archives: Vec::new(),
+        end: whole.clone(),
+    };
+    let text = script::for_program(&workdir::read(&whole)?)?;
+    workdir::write_atomic(&stage.join("partial.lds"), text.as_bytes())?;
+    step(shell, &inputs, &partial(toolchain, &stage, &linked.relocatable), &log)?;
+    verify(&inputs, &linked.relocatable)?;
+    workdir::copy_atomic(&record.program, &linked.twin)?;
     stamp::write(&linked.twin, &key)?;
     stamp::write(&linked.relocatable, &key)?;
     Ok(linked)

@@ -8,8 +8,10 @@ mod raw;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::debian::Condition;
+
 pub use fields::{kernel_source, memory_mib, port};
-pub use load::{from_files, load};
+pub use load::{from_files, from_program, load};
 pub use raw::schema;
 
 /// Which C library the program is linked with.
@@ -70,6 +72,45 @@ pub struct Machine {
     pub ports: Vec<(u16, u16)>,
 }
 
+/// Where a source tree of the program comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A source package of the distribution.
+    Debian {
+        /// Its name.
+        package: String,
+        /// What its version must satisfy.
+        version: Vec<Condition>,
+    },
+    /// A tarball on the network, with its SHA-256 (lower-case hex).
+    Url {
+        /// Where it is.
+        url: String,
+        /// What it must hash to.
+        sha256: String,
+    },
+    /// A folder on this machine; never modified.
+    Local(PathBuf),
+}
+
+/// One source tree of the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Name of its folder, as build commands see it.
+    pub name: String,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// One command of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildCommand {
+    /// The folder to run it in, below the one that all commands start from.
+    pub dir: Option<String>,
+    /// Program and arguments.
+    pub words: Vec<String>,
+}
+
 /// A checked manifest; every path is absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -79,8 +120,14 @@ pub struct Manifest {
     pub dir: PathBuf,
     /// C, assembler or C++ sources to compile, or objects and archives to take as they are.
     pub sources: Vec<PathBuf>,
-    /// Commands (words) that make `sources` objects first; run in `dir`.
-    pub build: Vec<Vec<String>>,
+    /// Source trees that are fetched for `build`.
+    pub upstream: Vec<Upstream>,
+    /// Commands that make `sources` or `program` first; run in `dir`, or above the source trees.
+    pub build: Vec<BuildCommand>,
+    /// The executable that `build` links with `ukl cc`; then there are no `sources`.
+    pub program: Option<PathBuf>,
+    /// TCP port of the guest that answers once the program is ready.
+    pub ready: Option<u16>,
     /// `gcc`, `clang` or a path.
     pub compiler: String,
     /// Extra compiler flags.

@@ -13,6 +13,7 @@ use crate::image::{self, Image, Parts};
 use crate::initrd;
 use crate::kernel::{self, Progress};
 use crate::link::{self, Linked};
+use crate::make::{self, Made};
 use crate::manifest::Manifest;
 use crate::patch;
 use crate::prefix::{self, Prefixed};
@@ -90,8 +91,19 @@ pub fn program(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock
     let shell = &env.shell;
     let toolchain = clock.stage("toolchain", || toolchain::find(shell, &manifest.compiler))?;
     let sysroot = clock.stage("sysroot", || sysroot::build(shell, &env.cache, &toolchain))?;
-    let objects = clock.stage("compile", || compile::compile(shell, &toolchain, &sysroot, manifest, dir))?;
-    let linked = clock.stage("link", || link::link(shell, &toolchain, &sysroot, manifest, &objects, dir))?;
+    let made = match manifest.build.is_empty() && manifest.program.is_none() {
+        true => Made { program: None },
+        false => clock.stage("make", || make::make(shell, &env.cache, &toolchain, &sysroot, manifest, dir))?,
+    };
+    let linked = match (&made.program, &manifest.program) {
+        (Some(record), _) => clock.stage("link", || link::recorded(shell, &toolchain, record, dir))?,
+        // In a dry run nothing was made that could be taken.
+        (None, Some(_)) => Linked { relocatable: dir.stage("link"), twin: dir.twin() },
+        (None, None) => {
+            let objects = clock.stage("compile", || compile::compile(shell, &toolchain, &sysroot, manifest, dir))?;
+            clock.stage("link", || link::link(shell, &toolchain, &sysroot, manifest, &objects, dir))?
+        }
+    };
     if shell.dry_run {
         // The last two stages call no program, and have nothing to read now.
         let prefixed = Prefixed { object: dir.stage("prefix"), imports: Vec::new(), sites: 0 };

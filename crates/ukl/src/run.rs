@@ -227,6 +227,11 @@ impl Shell {
     }
 }
 
+/// Becomes `cmd`, with our standard streams and environment; comes back only when that fails.
+pub fn replace(cmd: &Cmd) -> anyhow::Error {
+    cannot_start(cmd, &cmd.command().exec()).into()
+}
+
 /// The failure of a command that ran and ended badly: status and the end of its output.
 pub fn exit_failure(cmd: &Cmd, output: &Output, class: Class) -> crate::error::Failure {
     let program = Path::new(&cmd.program).file_name().unwrap_or(&cmd.program).to_string_lossy();
@@ -268,11 +273,13 @@ fn spawn(cmd: &Cmd, command: &mut Command) -> Result<Child> {
     };
     // SAFETY: the closure allocates nothing and calls async-signal-safe functions only.
     unsafe { command.pre_exec(die_with_parent) };
-    command.spawn().map_err(|error| {
-        let program = cmd.program.to_string_lossy();
-        let failure = fail(Class::Host, format!("cannot start `{program}`: {error}"));
-        failure.command(cmd.display()).hint("`ukl doctor` lists what is missing and how to install it").into()
-    })
+    command.spawn().map_err(|error| cannot_start(cmd, &error).into())
+}
+
+fn cannot_start(cmd: &Cmd, error: &std::io::Error) -> crate::error::Failure {
+    let program = cmd.program.to_string_lossy();
+    let failure = fail(Class::Host, format!("cannot start `{program}`: {error}"));
+    failure.command(cmd.display()).hint("`ukl doctor` lists what is missing and how to install it")
 }
 
 fn feed(child: &mut Child, bytes: Option<Vec<u8>>) {

@@ -1,18 +1,18 @@
 //! [`Toolchain`] → [`Sysroot`]: the unmodified C library, built once from its source package.
 
-mod source;
-
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 
+use crate::debian;
 use crate::error::{fail, Class, Result};
 use crate::run::{Cmd, Shell};
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, Cache};
 
 /// Headers, start files and archives to compile and link against.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sysroot {
     /// The folder: `include/`, `lib/`, `hook/` (the `as` wrapper for `-B`), `bin/cc`.
     pub dir: PathBuf,
@@ -71,7 +71,7 @@ pub const PARTS: [&str; 12] = [
 /// Errors: class `Host` when the source package cannot be had or a tool is missing; an
 /// interrupted build leaves nothing that a later one would take for an entry.
 pub fn build(shell: &Shell, cache: &Cache, toolchain: &Toolchain) -> Result<Sysroot> {
-    let source = source::fetch(shell, cache)?;
+    let source = debian::fetch(shell, cache, "musl", &[])?;
     let headers = kernel_headers()?;
     let flags = toolchain.kernel_flags().join(" ");
     let parts = [SITES, AS, CC, CFLAGS, RECIPE, &flags, &source.sha256, &toolchain.id, &headers.version];

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{fail, Class, Result};
 use crate::run::{Cmd, Shell};
 use crate::workdir;
 
 /// What kind of compiler it is; decides the flags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// GNU C.
     Gcc,
@@ -16,7 +18,7 @@ pub enum Kind {
 }
 
 /// The compiler and its binutils.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Toolchain {
     /// The compiler driver.
     pub cc: PathBuf,

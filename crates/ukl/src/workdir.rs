@@ -202,6 +202,21 @@ impl ImageDir {
     }
 }
 
+/// What is kept of the final link of `program`, beside it.
+pub fn link_record(program: &Path) -> PathBuf {
+    beside(program, "json")
+}
+
+/// The inputs of the final link of `program` as one object, beside it.
+pub fn linked_object(program: &Path) -> PathBuf {
+    beside(program, "o")
+}
+
+fn beside(program: &Path, extension: &str) -> PathBuf {
+    let name = format!("{}.{extension}", file_name(program));
+    program.parent().unwrap_or(Path::new(".")).join(".ukl-link").join(name)
+}
+
 /// Locks `file`; polled, so that Ctrl-C ends the wait.
 fn wait_for(file: &File) -> Result<()> {
     loop {

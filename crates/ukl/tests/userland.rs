@@ -11,7 +11,8 @@ use ukl::archive::{self, AppArchive};
 use ukl::compile::{self, Objects};
 use ukl::error::{render, Result};
 use ukl::link::{self, Linked};
-use ukl::manifest::{self, Manifest};
+use ukl::make;
+use ukl::manifest::{self, BuildCommand, Manifest};
 use ukl::prefix::{self, Prefixed};
 use ukl::run::{Cmd, Output, Shell};
 use ukl::sysroot::{self, Sysroot};
@@ -62,6 +63,9 @@ struct Built {
 
 impl Tools {
     fn link(&self, manifest: &Manifest, dir: &ImageDir) -> Result<(Objects, Linked)> {
+        // Build systems call `ukl`, which this test is not.
+        std::env::set_var("UKL_PROGRAM", env!("CARGO_BIN_EXE_ukl"));
+        make::make(&SHELL, &Cache::from_env()?, self.toolchain, self.sysroot, manifest, dir)?;
         let objects = compile::compile(&SHELL, self.toolchain, self.sysroot, manifest, dir)?;
         let linked = link::link(&SHELL, self.toolchain, self.sysroot, manifest, &objects, dir)?;
         Ok((objects, linked))
@@ -377,7 +381,7 @@ fn build_commands_get_our_compiler_for_objects_and_for_programs() {
         let main = write(temp.path(), "main.c", "int f(void);\nint main(void) { return f(); }\n");
         let mut manifest = in_dir(temp.path(), &[main]);
         manifest.sources.push(temp.path().join("part.a"));
-        manifest.build = vec![vec!["make".to_owned(), "-s".to_owned()]];
+        manifest.build = vec![BuildCommand { dir: None, words: vec!["make".to_owned(), "-s".to_owned()] }];
         let dir = ImageDir::at(temp.path().join("out"));
         let built = tools.build(&manifest, &dir);
         assert_eq!(run(&built.linked.twin, &manifest).status.code(), Some(21));

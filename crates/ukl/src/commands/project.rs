@@ -12,11 +12,12 @@ use crate::error::{fail, Class, Result};
 use crate::manifest::{self, Manifest};
 use crate::workdir::ImageDir;
 
-/// The manifest that `target` names: a folder, a `ukl.toml`, or plain C files.
+/// The manifest that `target` names: a folder, a `ukl.toml`, plain C files, or a program of `ukl cc`.
 pub(super) fn manifest(target: &Target) -> Result<Manifest> {
     match target.target.as_slice() {
         [] => manifest::load(Path::new(".")),
         [one] if one.is_dir() || one.extension().is_some_and(|e| e == "toml") => manifest::load(one),
+        [one] if is_program(one) => manifest::from_program(one),
         files => match files.iter().find(|file| file.is_dir()) {
             Some(dir) => {
                 Err(fail(Class::Usage, format!("`{}` is a folder: name one folder or C files", dir.display())).into())
@@ -24,6 +25,12 @@ pub(super) fn manifest(target: &Target) -> Result<Manifest> {
             None => manifest::from_files(files),
         },
     }
+}
+
+/// A linked ELF file, and no object or archive.
+fn is_program(file: &Path) -> bool {
+    let elf = fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF"));
+    elf && file.extension().is_none_or(|e| e != "o")
 }
 
 /// The image folder: `--out`, or `build/NAME` in the project's folder.

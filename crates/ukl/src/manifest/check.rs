@@ -1,11 +1,13 @@
 //! [`RawManifest`] → [`Manifest`]: every value checked, every path made absolute.
 
+mod upstream;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::fields;
-use super::raw::{RawCommand, RawFile, RawKernel, RawLibc, RawMachine, RawManifest};
-use super::{GuestFile, KernelSpec, Libc, Machine, Manifest};
+use super::raw::{RawCommand, RawCommandIn, RawFile, RawKernel, RawLibc, RawMachine, RawManifest, RawWords};
+use super::{BuildCommand, GuestFile, KernelSpec, Libc, Machine, Manifest};
 
 /// The kernel that is used when a manifest names none.
 pub(super) const KERNEL_VERSION: &str = "6.12";
@@ -13,7 +15,7 @@ pub(super) const KERNEL_VERSION: &str = "6.12";
 pub(super) const MEMORY_MIB: u32 = 128;
 const CPUS_MAX: u32 = 64;
 /// What the image itself puts into the guest.
-const RESERVED: [&str; 3] = ["/init", "/twin", "/etc/ukl/command"];
+const RESERVED: [&str; 4] = ["/init", "/twin", "/etc/ukl/command", "/etc/ukl/ready"];
 const EXTENSIONS: [&str; 8] = ["c", "cc", "cpp", "cxx", "s", "S", "o", "a"];
 
 /// A value that cannot be used: where it stands and why.
@@ -38,6 +40,7 @@ fn bad<T>(path: &[&str], text: impl Into<String>) -> Checked<T> {
 
 /// Checks everything that `raw` says; `dir` (absolute) is the manifest's folder.
 pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
+    let sources = sources(&raw, dir)?;
     let folder = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = match &raw.name {
         Some(name) => at(&["name"], fields::name(name))?,
@@ -57,7 +60,10 @@ pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
     Ok(Manifest {
         name,
         dir: dir.to_owned(),
-        sources: sources(&raw.sources, dir, raw.build.is_empty())?,
+        sources,
+        program: program(&raw, dir)?,
+        upstream: upstream::all(raw.source.as_ref(), dir)?,
+        ready: ready(&raw)?,
         build: build(&raw.build)?,
         compiler: compiler(raw.compiler.as_deref(), dir)?,
         cflags: raw.cflags,
@@ -74,10 +80,12 @@ pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
     })
 }
 
-fn sources(raw: &[String], dir: &Path, must_exist: bool) -> Checked<Vec<PathBuf>> {
-    if raw.is_empty() {
-        return bad(&["sources"], "`sources` is empty: there is nothing to link");
-    }
+fn sources(raw: &RawManifest, dir: &Path) -> Checked<Vec<PathBuf>> {
+    let (raw, must_exist) = match (&raw.program, raw.sources.is_empty()) {
+        (None, true) => return bad(&["sources"], "there is nothing to link: neither `sources` nor `program`"),
+        (Some(_), false) => return bad(&["sources"], "`sources` and `program` exclude each other"),
+        _ => (&raw.sources, raw.build.is_empty()),
+    };
     let mut seen = BTreeSet::new();
     let mut paths = Vec::new();
     for (i, text) in raw.iter().enumerate() {
@@ -98,18 +106,55 @@ fn sources(raw: &[String], dir: &Path, must_exist: bool) -> Checked<Vec<PathBuf>
     Ok(paths)
 }
 
-fn build(raw: &[RawCommand]) -> Checked<Vec<Vec<String>>> {
+/// The executable: in the project's folder, or below the source trees that are fetched.
+fn program(raw: &RawManifest, dir: &Path) -> Checked<Option<PathBuf>> {
+    let Some(text) = &raw.program else {
+        return if raw.source.is_some() && raw.build.is_empty() {
+            bad(&["source"], "`source` needs `build`, the commands that make a program of it")
+        } else {
+            Ok(None)
+        };
+    };
+    if text.is_empty() || text.contains('\0') {
+        return bad(&["program"], "`program` is empty");
+    }
+    if raw.source.is_some() {
+        return Ok(Some(at(&["program"], fields::inside(text))?.into()));
+    }
+    let path = fields::absolute(dir, text);
+    if raw.build.is_empty() && !path.is_file() {
+        return bad(&["program"], format!("no program `{text}`"));
+    }
+    Ok(Some(path))
+}
+
+fn ready(raw: &RawManifest) -> Checked<Option<u16>> {
+    match raw.ready.as_ref().map(|ready| ready.port) {
+        Some(0) => bad(&["ready", "port"], "port 0 answers nobody"),
+        port => Ok(port),
+    }
+}
+
+fn build(raw: &[RawCommand]) -> Checked<Vec<BuildCommand>> {
     let mut commands = Vec::new();
     for (i, command) in raw.iter().enumerate() {
         let here = ["build", &i.to_string()];
+        let dir = match command {
+            RawCommand::In(command) => Some(at(&[here[0], here[1], "dir"], fields::inside(&command.dir))?),
+            _ => None,
+        };
         let words = match command {
-            RawCommand::Words(words) => words.clone(),
-            RawCommand::Line(line) => at(&here, fields::words(line))?,
+            RawCommand::Words(words) | RawCommand::In(RawCommandIn { run: RawWords::Words(words), .. }) => {
+                words.clone()
+            }
+            RawCommand::Line(line) | RawCommand::In(RawCommandIn { run: RawWords::Line(line), .. }) => {
+                at(&here, fields::words(line))?
+            }
         };
         if words.first().is_none_or(|program| program.is_empty()) || words.iter().any(|w| w.contains('\0')) {
             return bad(&here, "a command needs a program");
         }
-        commands.push(words);
+        commands.push(BuildCommand { dir, words });
     }
     Ok(commands)
 }

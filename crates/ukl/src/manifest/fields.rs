@@ -36,11 +36,8 @@ pub fn kernel_source(text: &str, sha256: Option<&str>, dir: &Path) -> Result<Ker
         return Err("`sha256` goes with a URL only".into());
     }
     if is_url {
-        let sha256 = sha256.ok_or("a URL needs `sha256`, the checksum of its tarball")?;
-        if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(format!("`{sha256}` is no SHA-256: 64 hexadecimal digits"));
-        }
-        return Ok(KernelSource::Url { url: text.into(), sha256: sha256.to_ascii_lowercase() });
+        let (url, sha256) = tarball(text, sha256)?;
+        return Ok(KernelSource::Url { url, sha256 });
     }
     if text == "debian" {
         return Ok(KernelSource::Debian);
@@ -127,6 +124,51 @@ pub(super) fn words(line: &str) -> Result<Vec<String>, String> {
     Ok(line.split_whitespace().map(String::from).collect())
 }
 
+/// A path that does not leave the folder it starts in.
+pub(super) fn inside(text: &str) -> Result<String, String> {
+    let good = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
+    if text.split('/').all(good) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{}` is no path below the build's folder", text.escape_debug()))
+}
+
+/// `>= 1.6, << 2` → conditions on a version.
+pub(super) fn conditions(text: &str) -> Result<Vec<(String, String)>, String> {
+    let bad = |part: &str| format!("`{part}` is no condition: write `>=`, `<=`, `>>`, `<<` or `=` and a version");
+    let one = |part: &str| {
+        let (relation, version) = part.trim().split_once(' ').ok_or_else(|| bad(part))?;
+        let good = |c: char| c.is_ascii_alphanumeric() || ".+-~:".contains(c);
+        let version = version.trim();
+        if !["<<", "<=", "=", ">=", ">>"].contains(&relation) || version.is_empty() || !version.chars().all(good) {
+            return Err(bad(part));
+        }
+        Ok((relation.to_owned(), version.to_owned()))
+    };
+    text.split(',').map(one).collect()
+}
+
+/// Name of a source package, or of a folder of ours.
+pub(super) fn package(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);
+    if text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(good) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{}` is no name of a package or folder", text.escape_debug()))
+}
+
+/// A tarball's URL and its SHA-256, in lower case.
+pub(super) fn tarball(url: &str, sha256: Option<&str>) -> Result<(String, String), String> {
+    if !["https://", "http://", "file://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(format!("`{url}` is no URL"));
+    }
+    let sha256 = sha256.ok_or("a URL needs `sha256`, the checksum of its tarball")?;
+    if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(format!("`{sha256}` is no SHA-256: 64 hexadecimal digits"));
+    }
+    Ok((url.to_owned(), sha256.to_ascii_lowercase()))
+}
+
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
@@ -161,6 +203,22 @@ mod tests {
             assert!(config_option(bad).is_err(), "{bad}");
         }
         assert_eq!(config_option("# CONFIG_SMP is not set"), Ok("CONFIG_SMP"));
+    }
+
+    #[test]
+    fn versions_and_paths_of_sources() {
+        let pair = |relation: &str, version: &str| (relation.to_string(), version.to_string());
+        assert_eq!(conditions(">= 1.6, << 2:1~a"), Ok(vec![pair(">=", "1.6"), pair("<<", "2:1~a")]));
+        for bad in ["", "1.6", ">=1.6", "> 1", ">= ", ">= 1,", ">= $x"] {
+            assert!(conditions(bad).is_err(), "{bad}");
+        }
+        assert_eq!(inside("src/redis-server"), Ok("src/redis-server".into()));
+        for bad in ["", "/x", "../x", "a//b", "a/../../b", "a/"] {
+            assert!(inside(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "-x", ".x", "a/b", "a b"] {
+            assert!(package(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

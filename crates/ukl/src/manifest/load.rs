@@ -33,16 +33,35 @@ fn parse(text: &str, file: &Path, dir: &Path) -> Result<Manifest> {
 /// A manifest for plain C files: the first one names the image, all defaults apply.
 pub fn from_files(files: &[PathBuf]) -> Result<Manifest> {
     let first = files.first().ok_or_else(|| fail(Class::Usage, "no file to build"))?;
-    let stem = first.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-    let mut name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    name = name.trim_matches('-').chars().take(64).collect();
-    if name.is_empty() {
-        name = "program".into();
-    }
+    let name = image_name(&first.file_stem().unwrap_or_default().to_string_lossy());
     let dir = std::env::current_dir()?;
     let sources = files.iter().map(|f| f.to_string_lossy().into_owned()).collect();
     let raw = RawManifest { name: Some(name), sources, ..RawManifest::default() };
     check(raw, &dir).map_err(|bad| fail(Class::Usage, bad.text).into())
+}
+
+/// A manifest for a program that `ukl cc` linked: it names the image, all defaults apply.
+pub fn from_program(program: &Path) -> Result<Manifest> {
+    let path = std::path::absolute(program)?;
+    let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
+    let raw = RawManifest {
+        name: Some(image_name(&path.file_name().unwrap_or_default().to_string_lossy())),
+        program: Some(path.to_string_lossy().into_owned()),
+        ..RawManifest::default()
+    };
+    check(raw, &dir).map_err(|bad| fail(Class::Usage, bad.text).into())
+}
+
+/// A name for an image made of a file's name.
+fn image_name(stem: &str) -> String {
+    let good = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = stem.chars().map(good).collect();
+    let name: String = name.trim_matches('-').chars().take(64).collect();
+    if name.is_empty() {
+        "program".into()
+    } else {
+        name
+    }
 }
 
 /// What the TOML reader refused, with the line and, for a misspelt key, the nearest good one.

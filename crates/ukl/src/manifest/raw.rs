@@ -14,9 +14,17 @@ pub(super) struct RawManifest {
     #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9_-]*$"))]
     pub name: Option<String>,
     /// C, C++ and assembler files to compile, objects and archives to take as they are.
-    #[schemars(length(min = 1))]
+    /// Either this or `program` is required.
+    #[serde(default)]
     pub sources: Vec<String>,
-    /// Commands that make some of `sources` first, run in the project's folder.
+    /// Source trees to fetch for `build`: one table or a list of tables.
+    pub source: Option<RawUpstreams>,
+    /// The executable that the build commands link with our compiler.
+    pub program: Option<String>,
+    /// When the program is ready.
+    pub ready: Option<RawReady>,
+    /// Commands that make some of `sources`, or `program`, first. They run in the project's folder,
+    /// or above the folders of `source`.
     #[serde(default)]
     pub build: Vec<RawCommand>,
     /// `gcc`, `clang` or the path of one of them. Default: `gcc`.
@@ -57,6 +65,74 @@ pub(super) enum RawCommand {
     Words(Vec<String>),
     /// Words between blanks, without quotes or other characters that a shell would interpret.
     Line(String),
+    /// A command in a folder.
+    In(RawCommandIn),
+}
+
+/// One command in a folder.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "CommandIn")]
+pub(super) struct RawCommandIn {
+    /// The folder, relative to where commands run otherwise.
+    pub dir: String,
+    /// The command.
+    pub run: RawWords,
+}
+
+/// The words of a command, or one string that is split at blanks.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a string or a list of words")]
+#[schemars(rename = "Words")]
+pub(super) enum RawWords {
+    /// The words.
+    Words(Vec<String>),
+    /// Words between blanks.
+    Line(String),
+}
+
+/// One source tree, or several.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "expected tables with `debian`, `url` or `path` (files to compile belong into `sources`)"
+)]
+#[schemars(rename = "Upstreams")]
+pub(super) enum RawUpstreams {
+    /// One.
+    One(RawUpstream),
+    /// Several.
+    Many(Vec<RawUpstream>),
+}
+
+/// A source tree: exactly one of `debian`, `url` and `path`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "Upstream")]
+pub(super) struct RawUpstream {
+    /// Name of a source package of the distribution.
+    pub debian: Option<String>,
+    /// Conditions on the package's version as dpkg writes them, e.g. `>= 1.6, << 2`.
+    pub version: Option<String>,
+    /// A tarball on the network.
+    pub url: Option<String>,
+    /// SHA-256 of the tarball, in hex.
+    #[schemars(regex(pattern = r"^[0-9a-fA-F]{64}$"))]
+    pub sha256: Option<String>,
+    /// A folder, relative to the manifest; it is copied, not written to.
+    pub path: Option<String>,
+    /// Name of the folder that build commands find it in. Default: the package's or folder's name.
+    pub name: Option<String>,
+}
+
+/// When the program is ready.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "Ready")]
+pub(super) struct RawReady {
+    /// TCP port of the guest that answers then.
+    #[schemars(range(min = 1))]
+    pub port: u16,
 }
 
 /// A C library that programs can be linked with.

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::download;
 use crate::error::{fail, Class, Result};
 use crate::run::{Cmd, Shell};
-use crate::toolchain;
 use crate::workdir::{self, Cache};
 
 use super::{entry, remembered_hash, UNUSED};
@@ -71,32 +71,12 @@ pub(super) fn url(shell: &Shell, cache: &Cache, url: &str, sha256: &str) -> Resu
             Err(_) if shell.dry_run => (None, to.join("linux.tar")),
             Err(error) => return Err(error.into()),
         };
-        download_to(shell, url, &tarball)?;
+        download::to_file(shell, url, &tarball)?;
         if !shell.dry_run {
-            let got = workdir::hash_file(&tarball)?;
-            if got != sha256 {
-                let text = format!("checksum of `{url}` is wrong: expected {sha256}, got {got}");
-                let hint = "nothing was kept; compare with the checksum that the publisher names";
-                return Err(fail(Class::Host, text).hint(hint).into());
-            }
+            download::verify(url, &tarball, sha256)?;
         }
         unpack(shell, &tarball, to)
     })
-}
-
-fn download_to(shell: &Shell, url: &str, file: &Path) -> Result<()> {
-    let curl = ["--fail", "--location", "--silent", "--show-error", "--output"];
-    let cmd = match (url.strip_prefix("file://"), toolchain::which("curl"), toolchain::which("wget")) {
-        (Some(path), ..) => Cmd::new("cp").arg("--").arg(path).arg(file),
-        (None, Some(program), _) => Cmd::new(program).args(curl).arg(file).arg(url),
-        (None, None, Some(program)) => Cmd::new(program).args(["--no-verbose", "-O"]).arg(file).arg(url),
-        (None, None, None) => {
-            let failure = fail(Class::Host, "neither curl nor wget is installed");
-            return Err(failure.hint("sudo apt-get install curl").into());
-        }
-    };
-    shell.check(&cmd, Class::Host)?;
-    Ok(())
 }
 
 /// Unpacks without the tarball's top folder and without what nobody needs.

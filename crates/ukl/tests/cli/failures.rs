@@ -23,7 +23,9 @@ fn nothing_half_written(world: &World) {
 fn a_wrong_key_names_the_right_one() {
     let world = World::new();
     world.write("ukl.toml", "name = \"a\"\nsource = [\"a.c\"]\n");
-    world.ukl(&["build"]).fails(2, &["ukl.toml:2: unknown key `source`", "hint    did you mean `sources`?"]);
+    world.ukl(&["build"]).fails(2, &["ukl.toml:2: ", "files to compile belong into `sources`"]);
+    world.write("ukl.toml", "name = \"a\"\nsorces = [\"a.c\"]\n");
+    world.ukl(&["build"]).fails(2, &["ukl.toml:2: unknown key `sorces`", "hint    did you mean `sources`?"]);
     assert_eq!(world.files("project"), ["ukl.toml"]);
 }
 

@@ -68,7 +68,7 @@ impl World {
         let shared = Cache::from_env().unwrap();
         FILLED.get_or_init(|| fill(&shared).unwrap());
         fs::create_dir_all(world.at("cache/ukl")).unwrap();
-        for kind in ["musl", "musl-source", "source", "patched"] {
+        for kind in ["musl", "debian-source", "source", "patched"] {
             std::os::unix::fs::symlink(shared.root().join(kind), world.at("cache/ukl").join(kind)).unwrap();
         }
         world

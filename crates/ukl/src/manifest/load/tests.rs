@@ -1,7 +1,7 @@
 //! Manifests that must be refused, each with its exact message, and those that must be accepted.
 
 use super::*;
-use crate::manifest::{GuestFile, KernelSource, KernelSpec, Libc, Machine};
+use crate::manifest::{BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, Machine, Origin, Upstream};
 
 fn project() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -33,6 +33,24 @@ const BAD: &[(&str, &str)] = &[
         "ukl.toml:3: `>` in `make > log` would need a shell: write a list of words, or [\"sh\", \"-c\", \"…\"]",
     ),
     ("build = [[]]", "ukl.toml:3: a command needs a program"),
+    ("program = \"x\"", "ukl.toml:2: `sources` and `program` exclude each other"),
+    ("[source]\npath = \".\"", "ukl.toml:3: `source` needs `build`, the commands that make a program of it"),
+    ("build = [\"make\"]\nsource = {}", "ukl.toml:4: a source is exactly one of `debian`, `url` and `path`"),
+    ("build = [\"make\"]\nsource = { path = \"no\" }", "ukl.toml:4: no folder `no`"),
+    (
+        "build = [\"make\"]\nsource = [{ path = \".\", name = \"a\" }, { debian = \"a\" }]",
+        "ukl.toml:4: two sources are named `a`: give one another `name`",
+    ),
+    (
+        "build = [\"make\"]\nsource = { debian = \"a\", version = \"1\" }",
+        "ukl.toml:4: `1` is no condition: write `>=`, `<=`, `>>`, `<<` or `=` and a version",
+    ),
+    (
+        "build = [\"make\"]\nsource = { url = \"https://x/l.tar\" }",
+        "ukl.toml:4: a URL needs `sha256`, the checksum of its tarball",
+    ),
+    ("build = [{ dir = \"../x\", run = \"make\" }]", "ukl.toml:3: `../x` is no path below the build's folder"),
+    ("[ready]\nport = 0", "ukl.toml:4: port 0 answers nobody"),
     ("name = \"b\"", "ukl.toml:3: duplicate key"),
     ("args = [\"a\",\n\"\\u0000\"]", "ukl.toml:4: a NUL character cannot be passed to a program"),
     ("trigger = \"UKL\"", "ukl.toml:3: `UKL` is no absolute guest path without empty parts, `.` or `..`"),
@@ -89,8 +107,8 @@ fn bad_values_are_refused_with_line_and_reason() {
 #[test]
 fn bad_names_and_sources_are_refused() {
     let cases = [
-        ("", "ukl.toml:1: `sources` is missing"),
-        ("sources = []", "ukl.toml:1: `sources` is empty: there is nothing to link"),
+        ("", "ukl.toml: there is nothing to link: neither `sources` nor `program`"),
+        ("sources = []", "ukl.toml:1: there is nothing to link: neither `sources` nor `program`"),
         ("sources = [\n\"b.c\"]", "ukl.toml:2: no file `b.c`"),
         ("sources = [\"a.c\", \"./a.c\"]", "ukl.toml:1: `./a.c` is listed twice"),
         (
@@ -141,7 +159,12 @@ fn a_full_manifest_is_understood() {
         name: "full".into(),
         dir: dir.path().into(),
         sources: vec![path("a.c"), path("made.o")],
-        build: vec![strings(&["make", "made.o"]), strings(&["sh", "-c", "true > x"])],
+        upstream: vec![],
+        program: None,
+        ready: None,
+        build: [strings(&["make", "made.o"]), strings(&["sh", "-c", "true > x"])]
+            .map(|words| BuildCommand { dir: None, words })
+            .to_vec(),
         compiler: "clang".into(),
         cflags: strings(&["-DX=1"]),
         libs: vec!["m".into(), path("sub/libx.a").to_str().unwrap().into()],
@@ -162,6 +185,43 @@ fn a_full_manifest_is_understood() {
         machine: Machine { memory_mib: 1024, cpus: 2, ports: vec![(8080, 80)] },
     };
     assert_eq!(got, want);
+}
+
+#[test]
+fn a_program_is_built_from_fetched_sources() {
+    let dir = project();
+    let text = r#"
+        name = "memcached"
+        source = [
+            { debian = "libevent", version = ">= 2.1, << 3" },
+            { url = "https://x/y/memcached-1.6.tar.gz", sha256 = "ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef0123456789" },
+            { path = ".", name = "local" },
+        ]
+        build = [{ dir = "libevent", run = "make install" }, { dir = "a/b", run = ["sh", "-c", "x y"] }, "true"]
+        program = "memcached-1.6/memcached"
+        ready = { port = 11211 }
+    "#;
+    let manifest = parse(text, Path::new("ukl.toml"), dir.path()).unwrap();
+    let version = [(">=", "2.1"), ("<<", "3")].map(|(relation, version)| (relation.to_string(), version.to_string()));
+    let sha256 = "abcdef0123456789".repeat(4);
+    let origins = [
+        ("libevent", Origin::Debian { package: "libevent".into(), version: version.to_vec() }),
+        ("memcached-1.6", Origin::Url { url: "https://x/y/memcached-1.6.tar.gz".into(), sha256 }),
+        ("local", Origin::Local(dir.path().into())),
+    ];
+    assert_eq!(manifest.upstream, origins.map(|(name, origin)| Upstream { name: name.into(), origin }));
+    let command = |dir: Option<&str>, words: &[&str]| BuildCommand {
+        dir: dir.map(String::from),
+        words: words.iter().map(|word| word.to_string()).collect(),
+    };
+    let commands = [
+        command(Some("libevent"), &["make", "install"]),
+        command(Some("a/b"), &["sh", "-c", "x y"]),
+        command(None, &["true"]),
+    ];
+    assert_eq!(manifest.build, commands);
+    assert_eq!(manifest.program.as_deref(), Some(Path::new("memcached-1.6/memcached")));
+    assert_eq!((manifest.sources.len(), manifest.ready), (0, Some(11211)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! musl's source from the distribution's source package, through a private apt configuration.
+//! Source packages of the distribution, through a private apt configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -8,43 +8,57 @@ use crate::error::{fail, Class, Result};
 use crate::run::{Cmd, Shell};
 use crate::workdir::{self, Cache};
 
-/// musl's unpacked, unmodified source.
-pub struct Source {
+/// A package's unpacked, unmodified source.
+#[derive(Debug, Clone)]
+pub struct Package {
     /// The tree, never written to after unpacking.
     pub tree: PathBuf,
     /// SHA-256 over the checksums that the package's `.dsc` lists.
     pub sha256: String,
 }
 
-/// Fetches the source package `musl` of this host's distribution, or finds it in the cache.
-pub fn fetch(shell: &Shell, cache: &Cache) -> Result<Source> {
+/// One condition on a package's version: a relation as dpkg writes it, and a version.
+pub type Condition = (String, String);
+
+/// Fetches the newest source package `name` of this host's distribution that meets all of `wanted`,
+/// or finds it in the cache.
+///
+/// Errors (class `Host`): no such package or version, the archives cannot be reached.
+pub fn fetch(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition]) -> Result<Package> {
     let lists = source_lists(Path::new("/etc/apt"))?;
     // Another distribution, or another release of this one, is another source.
-    let key = workdir::hash(lists.iter().flat_map(|(name, text)| [name, text]))[..24].to_owned();
-    let entry = cache.entry("musl-source", &key);
-    let done = |entry: &Path| -> Result<Source> {
+    let parts = lists.iter().chain(wanted).flat_map(|(first, second)| [first.as_str(), second.as_str()]);
+    let key = workdir::hash(parts.chain([name]))[..24].to_owned();
+    let entry = cache.entry("debian-source", &key);
+    let done = |entry: &Path| -> Result<Package> {
         let sha256 = String::from_utf8(workdir::read(&entry.join("sha256"))?)?;
-        Ok(Source { tree: entry.join("tree"), sha256 })
+        Ok(Package { tree: entry.join("tree"), sha256 })
     };
     if entry.exists() {
         return done(&entry);
     }
-    let _lock = cache.lock("musl-source", &key)?;
+    let _lock = cache.lock("debian-source", &key)?;
     if entry.exists() {
         return done(&entry);
     }
     let work = workdir::staging(&entry)?;
-    let sha256 = download(shell, &lists, work.path())?;
+    let sha256 = download(shell, &lists, name, wanted, work.path())?;
     if shell.dry_run {
-        return Ok(Source { tree: entry.join("tree"), sha256 });
+        return Ok(Package { tree: entry.join("tree"), sha256 });
     }
     workdir::write_atomic(&work.path().join("out/sha256"), sha256.as_bytes())?;
     workdir::commit(&work.path().join("out"), &entry)?;
     done(&entry)
 }
 
-/// Downloads, verifies and unpacks into `work/out/tree`; the answer is [`Source::sha256`].
-fn download(shell: &Shell, lists: &[(String, String)], work: &Path) -> Result<String> {
+/// Downloads, verifies and unpacks into `work/out/tree`; the answer is [`Package::sha256`].
+fn download(
+    shell: &Shell,
+    lists: &[(String, String)],
+    name: &str,
+    wanted: &[Condition],
+    work: &Path,
+) -> Result<String> {
     let parts = work.join("sources.list.d");
     for (name, text) in lists {
         workdir::write_atomic(&parts.join(name), text.as_bytes())?;
@@ -53,27 +67,20 @@ fn download(shell: &Shell, lists: &[(String, String)], work: &Path) -> Result<St
     for dir in [&package, &work.join("lists/partial"), &work.join("cache/archives/partial"), &work.join("out")] {
         workdir::create_dir(dir)?;
     }
-    let apt = |verb: &[&str]| {
-        let options = [
-            "Dir::Etc::sourcelist=/dev/null".to_owned(),
-            format!("Dir::Etc::sourceparts={}", parts.display()),
-            format!("Dir::State::lists={}", work.join("lists").display()),
-            format!("Dir::Cache={}", work.join("cache").display()),
-            // Our folder is private; apt's own user could not enter it.
-            "APT::Sandbox::User=root".to_owned(),
-        ];
-        let options = options.into_iter().flat_map(|option| ["-o".to_owned(), option]);
-        Cmd::new("apt-get").arg("-q").args(options).args(verb).cwd(&package).env("LC_ALL", "C")
-    };
+    let options = [
+        "Dir::Etc::sourcelist=/dev/null".to_owned(),
+        format!("Dir::Etc::sourceparts={}", parts.display()),
+        format!("Dir::State::lists={}", work.join("lists").display()),
+        format!("Dir::Cache={}", work.join("cache").display()),
+        // Our folder is private; apt's own user could not enter it.
+        "APT::Sandbox::User=root".to_owned(),
+    ];
+    let options: Vec<String> = options.into_iter().flat_map(|option| ["-o".to_owned(), option]).collect();
+    let apt = |program: &str| Cmd::new(program).arg("-q").args(&options).cwd(&package).env("LC_ALL", "C");
     // One unreachable third-party archive fails `update`, yet the package may still be there.
-    shell.run(&apt(&["update"]))?;
-    let cmd = apt(&["source", "--download-only", "musl"]);
-    let output = shell.run(&cmd)?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-        let failure = fail(Class::Host, format!("cannot fetch the source package `musl`: {text}"));
-        return Err(failure.command(cmd.display()).hint("is the network up?").into());
-    }
+    shell.run(&apt("apt-get").arg("update"))?;
+    let versions = if shell.dry_run { vec!["VERSION".to_owned()] } else { versions(shell, &apt, name, wanted)? };
+    get(shell, &apt, name, &versions)?;
     if shell.dry_run {
         return Ok(String::new());
     }
@@ -82,8 +89,61 @@ fn download(shell: &Shell, lists: &[(String, String)], work: &Path) -> Result<St
     let files = checksums(&text);
     verify(&package, &files)?;
     let unpack = Cmd::new("dpkg-source").args(["--no-check", "-x"]).arg(&dsc).arg(work.join("out/tree"));
-    shell.check(&unpack, Class::Host).context("unpacking musl needs `apt-get install --yes dpkg-dev`")?;
+    let context = || format!("unpacking `{name}` needs `apt-get install --yes dpkg-dev`");
+    shell.check(&unpack, Class::Host).with_context(context)?;
     Ok(workdir::hash(files.iter().map(|(sha256, _)| sha256)))
+}
+
+/// The versions that the archives offer and `wanted` admits, newest first.
+fn versions(shell: &Shell, apt: &dyn Fn(&str) -> Cmd, name: &str, wanted: &[Condition]) -> Result<Vec<String>> {
+    let output = shell.run(&apt("apt-cache").args(["showsrc", "--only-source", name]))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let offered: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("Version: ")).collect();
+    if offered.is_empty() {
+        let text = format!("the distribution has no source package `{name}`");
+        return Err(fail(Class::Host, text).hint("is the network up, and the name that of a source package?").into());
+    }
+    let compare = |left: &str, relation: &str, right: &str| -> Result<bool> {
+        let cmd = Cmd::new("dpkg").args(["--compare-versions", left, relation, right]).probe();
+        Ok(shell.run(&cmd)?.status.success())
+    };
+    let mut versions: Vec<String> = Vec::new();
+    for version in &offered {
+        let mut good = true;
+        for (relation, other) in wanted {
+            good &= compare(version, relation, other)?;
+        }
+        if good {
+            let mut at = 0;
+            while at < versions.len() && compare(version, "<<", &versions[at])? {
+                at += 1;
+            }
+            versions.insert(at, version.to_string());
+        }
+    }
+    versions.dedup();
+    if versions.is_empty() {
+        let wanted: Vec<String> = wanted.iter().map(|(relation, version)| format!("{relation} {version}")).collect();
+        let text = format!("no version of `{name}` is {}: there is {}", wanted.join(", "), offered.join(", "));
+        return Err(fail(Class::Host, text).into());
+    }
+    Ok(versions)
+}
+
+/// Downloads the first of `versions` that can be had: a mirror's list may be newer than its files.
+fn get(shell: &Shell, apt: &dyn Fn(&str) -> Cmd, name: &str, versions: &[String]) -> Result<()> {
+    let mut failure = None;
+    for version in versions {
+        let cmd = apt("apt-get").args(["source", "--download-only", "--only-source", &format!("{name}={version}")]);
+        let output = shell.run(&cmd)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+        let text = format!("cannot fetch the source package `{name}`: {text}");
+        failure.get_or_insert(fail(Class::Host, text).command(cmd.display()).hint("is the network up?"));
+    }
+    Err(failure.unwrap_or_else(|| fail(Class::Host, format!("no version of `{name}`"))).into())
 }
 
 /// This host's package archives, each file rewritten to offer source packages only.
@@ -105,7 +165,7 @@ fn source_lists(etc: &Path) -> Result<Vec<(String, String)>> {
     }
     if lists.is_empty() {
         let failure = fail(Class::Host, "no package archives are configured in /etc/apt");
-        return Err(failure.hint("the C library is built from Debian's source package").into());
+        return Err(failure.hint("source packages are fetched from the archives of this host's distribution").into());
     }
     Ok(lists)
 }
@@ -135,7 +195,7 @@ fn checksums(dsc: &str) -> Vec<(String, String)> {
 
 fn verify(package: &Path, files: &[(String, String)]) -> Result<()> {
     if files.is_empty() {
-        return Err(fail(Class::Host, "the .dsc of musl lists no SHA-256 checksums").into());
+        return Err(fail(Class::Host, "the .dsc lists no SHA-256 checksums").into());
     }
     for (sha256, name) in files {
         let found = workdir::hash_file(&package.join(name))?;

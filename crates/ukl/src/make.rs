@@ -1,0 +1,142 @@
+//! The manifest's build commands: the program's own build system, with our compiler in it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::error::{fail, Class, Failure, Result};
+use crate::manifest::{BuildCommand, Manifest};
+use crate::run::{Cmd, Output, Shell};
+use crate::stamp;
+use crate::sysroot::Sysroot;
+use crate::toolchain::Toolchain;
+use crate::upstream::{self, Tree};
+use crate::workdir::{self, Cache, ImageDir};
+use crate::wrapper::{self, Record, Tools};
+
+/// What the build commands made.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// The executable that the manifest's `program` names, and what was kept of its link.
+    pub program: Option<Record>,
+}
+
+/// Flags that a program gets unless its own say otherwise.
+pub const DEFAULT_FLAGS: [&str; 4] = ["-O2", "-g", "-ffunction-sections", "-fdata-sections"];
+
+/// Fetches the manifest's sources, runs its build commands, and finds the program that they linked.
+///
+/// Sources are built in a copy inside the image folder, and again only when they, the commands or
+/// the compiler changed; without `source` the commands run in the manifest's folder each time.
+/// Errors: a source cannot be had (class `Host`), a command fails, no such program was linked
+/// (class `App`).
+pub fn make(
+    shell: &Shell,
+    cache: &Cache,
+    toolchain: &Toolchain,
+    sysroot: &Sysroot,
+    manifest: &Manifest,
+    dir: &ImageDir,
+) -> Result<Made> {
+    let tools = wrapper::with(shell, cache, toolchain, sysroot)?;
+    let trees = manifest.upstream.iter().map(|one| upstream::fetch(shell, cache, one)).collect::<Result<Vec<_>>>()?;
+    let stage = dir.stage("make");
+    let build = Build { shell, tools: &tools, manifest, prefix: stage.join("root"), log: dir.log("build") };
+    let place = if trees.is_empty() { manifest.dir.clone() } else { stage.join("tree") };
+    if trees.is_empty() {
+        build.all(&place)?;
+    } else {
+        let done = stage.join("done");
+        let key = build.key(&trees);
+        if !stamp::is_fresh(&done, &key) {
+            if !shell.dry_run {
+                stamp::clear(&done)?;
+                fresh_copies(&trees, &place, &build.prefix)?;
+                workdir::write_atomic(&build.log, b"")?;
+            }
+            build.all(&place)?;
+            if !shell.dry_run {
+                workdir::write_atomic(&done, b"")?;
+                stamp::write(&done, &key)?;
+            }
+        }
+    }
+    let found = |program: &PathBuf| wrapper::find(cache, &place.join(program));
+    let program = manifest.program.as_ref().filter(|_| !shell.dry_run).map(found).transpose()?;
+    Ok(Made { program })
+}
+
+fn fresh_copies(trees: &[Tree], place: &Path, prefix: &Path) -> Result<()> {
+    for old in [place, prefix] {
+        if old.exists() {
+            std::fs::remove_dir_all(old).with_context(|| format!("failed to remove `{}`", old.display()))?;
+        }
+        workdir::create_dir(old)?;
+    }
+    trees.iter().try_for_each(|tree| upstream::copy(tree, &place.join(&tree.name)))
+}
+
+/// What all commands of a build share.
+struct Build<'a> {
+    shell: &'a Shell,
+    tools: &'a Tools,
+    manifest: &'a Manifest,
+    prefix: PathBuf,
+    log: PathBuf,
+}
+
+impl Build<'_> {
+    /// Hash over all that decides what a build in a copy makes.
+    fn key(&self, trees: &[Tree]) -> String {
+        let mut parts = vec![self.tools.toolchain.id.clone(), self.tools.sysroot.key.clone()];
+        parts.push(format!("{:?} {:?}", self.manifest.build, self.manifest.cflags));
+        parts.extend(trees.iter().flat_map(|tree| [tree.name.clone(), tree.hash.clone()]));
+        workdir::hash(parts)
+    }
+
+    fn all(&self, place: &Path) -> Result<()> {
+        self.manifest.build.iter().try_for_each(|command| self.one(place, command))
+    }
+
+    /// Runs one command with our compiler in its environment.
+    fn one(&self, place: &Path, command: &BuildCommand) -> Result<()> {
+        let Some((program, args)) = command.words.split_first() else { return Ok(()) };
+        let cwd = command.dir.as_ref().map_or(place.to_owned(), |dir| place.join(dir));
+        let mut flags: Vec<String> = DEFAULT_FLAGS.map(str::to_owned).to_vec();
+        flags.extend(self.manifest.cflags.iter().cloned());
+        if place != self.manifest.dir {
+            flags.push(format!("-ffile-prefix-map={}=.", place.display()));
+        }
+        let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let mut cmd = Cmd::new(program).args(args).cwd(&cwd).env("LC_ALL", "C.UTF-8").log(&self.log);
+        for (key, value) in wrapper::environment(self.tools, Some(&self.prefix))? {
+            cmd = cmd.env(key, value);
+        }
+        cmd = cmd.env("CFLAGS", flags.join(" ")).env("LDFLAGS", "").env("MAKEFLAGS", format!("-j{jobs}"));
+        if !self.shell.dry_run {
+            workdir::create_dir(self.log.parent().unwrap_or(Path::new(".")))?;
+        }
+        let mut text = String::new();
+        let output = self.shell.run_with(&cmd, &mut |line| {
+            text.push_str(line);
+            text.push('\n');
+        })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let failure = cause(&format!("build command `{}` failed", command.words.join(" ")), &text, &output);
+        Err(failure.command(cmd.display()).log(&self.log).into())
+    }
+}
+
+/// Why a compiler or a build gave up: whose fault, and what it said.
+pub(crate) fn cause(what: &str, text: &str, output: &Output) -> Failure {
+    match formats::makelog::root_cause(text) {
+        Some(cause) => {
+            let class = if cause.host { Class::Host } else { Class::App };
+            fail(class, format!("{what}\n    {}", cause.lines.join("\n    ")))
+        }
+        // Killed, or silent.
+        None => fail(Class::App, format!("{what} ({})", output.status)),
+    }
+}
