@@ -1,7 +1,7 @@
 /*
  * Process 1 of an image: makes the machine usable, runs the commands of
  * /etc/ukl/command one after the other, tells the host on the second serial
- * port how each ended, and ends the machine.
+ * port how each ended, and ends the machine. A daemon is waited for.
  *
  * The command file is a row of NUL-terminated strings: where input comes from
  * (see open_input), then for each command its number of arguments, its number
@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -32,6 +33,7 @@
 #define CONTROL "/dev/ttyS1"
 #define COMMANDS "/etc/ukl/command"
 #define PORT "/dev/vport0p1"
+#define READY "/etc/ukl/ready"
 
 static int control = -1;
 
@@ -238,6 +240,96 @@ static int wait_for(pid_t pid)
 	}
 }
 
+/*
+ * A process that the ended program of `session` left behind: in a session of its
+ * own it is a daemon (its number), in the old one it may yet become one (-1).
+ */
+static pid_t left_behind(pid_t session)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	pid_t found = 0;
+
+	while (proc && found <= 0 && (entry = readdir(proc))) {
+		char path[64], text[512], *rest;
+		int parent, group, own;
+
+		if (*entry->d_name < '1' || *entry->d_name > '9')
+			continue;
+		snprintf(path, sizeof path, "/proc/%.16s/stat", entry->d_name);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+		if (fd >= 0)
+			close(fd);
+		if (n <= 0)
+			continue;
+		text[n] = 0;
+		/* The name may hold anything; its closing bracket is the last one. */
+		rest = strrchr(text, ')');
+		if (!rest || sscanf(rest, ") %*c %d %d %d", &parent, &group, &own) != 3 || parent != 1)
+			continue;
+		/* Ours: the watcher of the port. */
+		if (own == getsid(0))
+			continue;
+		found = own == session ? -1 : atoi(entry->d_name);
+	}
+	if (proc)
+		closedir(proc);
+	return found;
+}
+
+/* A program that put itself in the background lives on as a daemon: its wait status then. */
+static int wait_for_daemons(pid_t session, int status)
+{
+	for (int patience = 20; status == 0 && patience > 0;) {
+		pid_t pid = left_behind(session);
+
+		if (pid == 0)
+			break;
+		if (pid > 0) {
+			status = wait_for(pid);
+		} else {
+			/* Between fork and setsid; what stays in the session is no daemon. */
+			usleep(10000);
+			patience--;
+		}
+	}
+	return status;
+}
+
+/* Whether somebody listens on the port, as a table of /proc/net says. */
+static int listens(const char *table, unsigned port)
+{
+	FILE *file = fopen(table, "re");
+	char line[256];
+	unsigned local, state;
+	int found = 0;
+
+	while (file && !found && fgets(line, sizeof line, file))
+		found = sscanf(line, " %*u: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &local, &state) == 2 &&
+			local == port && state == 10;
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* Tells the host once the program listens on the port that READY names, if there is one. */
+static void watch_port(void)
+{
+	unsigned port;
+	FILE *file = fopen(READY, "re");
+	int known = file && fscanf(file, "%u", &port) == 1;
+
+	if (file)
+		fclose(file);
+	if (!known || fork() != 0)
+		return;
+	while (!listens("/proc/net/tcp", port) && !listens("/proc/net/tcp6", port))
+		usleep(20000);
+	report("ready\n");
+	_exit(0);
+}
+
 static void run(unsigned index, const char *path, char **argv, char **envp)
 {
 	report("run %u\n", index);
@@ -246,6 +338,8 @@ static void run(unsigned index, const char *path, char **argv, char **envp)
 
 	if (pid < 0)
 		complain("cannot fork for", path);
+	else
+		status = wait_for_daemons(pid, status);
 	/* What the program wrote must be on its way before the host hears of its end. */
 	tcdrain(1);
 	tcflush(1, TCIFLUSH);
@@ -320,6 +414,7 @@ int main(void)
 	report("start\n");
 	network();
 	setrlimit(RLIMIT_NOFILE, &files);
+	watch_port();
 	run_commands();
 	kill(-1, SIGKILL);
 	sync();

@@ -276,6 +276,8 @@ pub fn plain(line: &str) -> String {
 pub struct Control {
     /// Init runs.
     pub started: bool,
+    /// The program listens on the port that its manifest calls ready.
+    pub ready: bool,
     /// The commands that init began, in order.
     pub runs: Vec<Run>,
     /// Lines that are no report.
@@ -291,7 +293,7 @@ pub struct Run {
     pub end: Option<End>,
 }
 
-/// Reads the control text: lines `start`, `run N`, `exit N`, `signal N`. A last line without its end is left out.
+/// Reads the control text: lines `start`, `run N`, `ready`, `exit N`, `signal N`. A last line without its end is left out.
 pub fn control(text: &str) -> Control {
     let mut control = Control::default();
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -303,6 +305,8 @@ pub fn control(text: &str) -> Control {
             .or_else(|| number("signal").filter(|n| (1..=64).contains(n)).map(|n| End::Killed(n as u8)));
         if line == "start" {
             control.started = true;
+        } else if line == "ready" {
+            control.ready = true;
         } else if let Some(index) = number("run") {
             control.runs.push(Run { index, end: None });
         } else if let Some(end) = end {

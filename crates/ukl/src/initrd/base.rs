@@ -65,6 +65,9 @@ pub(super) fn archive(manifest: &Manifest) -> Result<Vec<u8>> {
     let mut entries = parse_list(LIST)?;
     let trigger = format!("\x7fUKL\n{}\n", manifest.name);
     entries.push(Entry::file(&manifest.trigger, 0o755, trigger));
+    if let Some(port) = manifest.ready {
+        entries.push(Entry::file("/etc/ukl/ready", 0o644, format!("{port}\n")));
+    }
     for file in &manifest.files {
         let guest = guest_entries(file)?;
         // The program's own file wins over ours, for instance its /etc/hosts.
