@@ -257,8 +257,13 @@ fn a_patch_without_a_reason_is_found() {
 fn every_example_is_a_test() {
     let Ok(entries) = fs::read_dir(root().join("examples")) else { panic!("no examples") };
     let folders: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).filter(|path| path.is_dir()).collect();
-    let lacks = |path: &PathBuf| ["ukl.toml", "expect.txt"].iter().any(|name| !path.join(name).is_file());
-    assert_none("no ukl.toml or expect.txt", folders.iter().filter(|p| lacks(p)).map(|p| short(p)).collect());
+    // What a program prints, or what a client of a server hears.
+    let has = |path: &PathBuf, name: &str| path.join(name).is_file();
+    let lacks = |path: &PathBuf| !has(path, "ukl.toml") || has(path, "expect.txt") == has(path, "client.sh");
+    assert_none(
+        "no ukl.toml, or not one of expect.txt and client.sh",
+        folders.iter().filter(|p| lacks(p)).map(|p| short(p)).collect(),
+    );
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! Every example with a `client.sh` is a server: its client must hear the same from app mode and from the twin.
+//!
+//! The script gets the port as its argument, prints what the server answered, and ends with 0.
+//! Servers whose sources are fetched and built take minutes: `cargo test --test servers -- --include-ignored`.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use ukl::manifest;
+use ukl::pipeline::{self, Clock, Env};
+use ukl::run::Shell;
+use ukl::workdir::{Cache, ImageDir};
+
+const UKL: &str = env!("CARGO_BIN_EXE_ukl");
+/// Longer than any server takes to listen on a machine that is busy with builds.
+const LIMIT: Duration = Duration::from_secs(300);
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Guests that share two processors would measure each other.
+    arguments.test_threads = arguments.test_threads.or(Some(1));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|folder| folder.join("client.sh").is_file());
+    folders.sort();
+    let trials = folders.into_iter().map(|folder| {
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let slow = fs::read_to_string(folder.join("ukl.toml")).unwrap().contains("source = ");
+        Trial::test(name, move || test(&folder)).with_ignored_flag(slow)
+    });
+    let trials = trials.collect();
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn test(folder: &Path) -> Result<(), Failed> {
+    // Build systems call `ukl`, which this test is not.
+    std::env::set_var("UKL_PROGRAM", UKL);
+    let manifest = manifest::load(folder)?;
+    let dir = ImageDir::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("servers").join(&manifest.name));
+    let env = Env { shell: Shell::default(), cache: Cache::from_env()? };
+    {
+        let _lock = dir.lock(false)?;
+        let image = pipeline::image(&env, &manifest, &dir, &mut Clock::default(), &mut |_| ());
+        image.map_err(|error| ukl::error::render(&error).0)?;
+    }
+    let port = manifest.ready.ok_or("a server says in `ready` which port answers")?;
+    let app = converse(&dir, folder, port, false)?;
+    let twin = converse(&dir, folder, port, true)?;
+    if app != twin || app.is_empty() {
+        return Err(format!("app mode answers\n{app}\n-- and the twin\n{twin}").into());
+    }
+    Ok(())
+}
+
+/// Boots the image and lets the client speak to it; its output.
+fn converse(dir: &ImageDir, folder: &Path, guest: u16, twin: bool) -> Result<String, Failed> {
+    let host = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let mut run = Command::new(UKL);
+    run.arg("run").arg(dir.root()).args(["--timeout", "900", "-p", &format!("{host}:{guest}")]);
+    run.args(twin.then_some("--twin")).stdin(Stdio::null()).stdout(Stdio::null());
+    // What an earlier boot said is not about this one.
+    let _ = fs::remove_file(dir.control());
+    let mut guest = Guest(run.spawn()?);
+    let start = Instant::now();
+    while !control(dir).ready {
+        if let Some(status) = guest.0.try_wait()? {
+            return Err(format!("the guest ended ({status}):\n{}", console(dir)).into());
+        }
+        if start.elapsed() > LIMIT {
+            return Err(format!("nobody listens:\n{}", console(dir)).into());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let client = Command::new("bash").arg(folder.join("client.sh")).arg(host.to_string()).output()?;
+    drop(guest);
+    let console = console(dir);
+    let bad = ["WARNING:", "BUG:", "Oops", "Call Trace", "segfault", "general protection"];
+    if let Some(word) = bad.iter().find(|word| console.contains(**word)) {
+        return Err(format!("the kernel says `{word}`:\n{console}").into());
+    }
+    let said = String::from_utf8_lossy(&client.stdout).into_owned();
+    if !client.status.success() {
+        let errors = String::from_utf8_lossy(&client.stderr).into_owned();
+        return Err(format!("the client failed ({}):\n{said}{errors}\n{console}", client.status).into());
+    }
+    Ok(said)
+}
+
+fn control(dir: &ImageDir) -> formats::console::Control {
+    formats::console::control(&fs::read_to_string(dir.control()).unwrap_or_default())
+}
+
+fn console(dir: &ImageDir) -> String {
+    String::from_utf8_lossy(&fs::read(dir.console()).unwrap_or_default()).into_owned()
+}
+
+/// A running `ukl run`: stopped as Ctrl-C would, when it was not stopped by its client.
+struct Guest(Child);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let pid = self.0.id().to_string();
+        let _ = Command::new("kill").args(["-INT", &pid]).status();
+        let _ = self.0.wait();
+    }
+}
