@@ -6,20 +6,24 @@
 static int data_word = 0xc3;
 static const int ro_word = 3;
 
+static void fault_write_text_body(void);
+
 static const char *kind_of(uintptr_t at, uintptr_t ip)
 {
 	static char text[32];
 
-	if (at == ip)
-		return "the instruction";
 	if (at == (uintptr_t)&data_word)
 		return "data";
 	if (at == (uintptr_t)&ro_word)
 		return "rodata";
+	if (at == (uintptr_t)fault_write_text_body)
+		return "text";
 	if (at < 65536) {
 		snprintf(text, sizeof(text), "%lu", (unsigned long)at);
 		return text;
 	}
+	if (at == ip)
+		return "the instruction";
 	return (intptr_t)at < 0 ? "kernel" : "user";
 }
 
@@ -28,7 +32,7 @@ static void report(int number, siginfo_t *info, void *context)
 	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
 
 	say("signal %d code %d at %s, trap %d, error %x", number, info->si_code,
-	    number == SIGTRAP ? "-" : kind_of((uintptr_t)info->si_addr, regs[REG_RIP]), (int)regs[REG_TRAPNO],
+	    number == SIGTRAP ? "-" : kind_of((uintptr_t)info->si_addr, number == SIGSEGV ? 0 : regs[REG_RIP]), (int)regs[REG_TRAPNO],
 	    (unsigned)regs[REG_ERR]);
 	fflush(stdout);
 	_exit(0);
@@ -74,7 +78,7 @@ FAULT(fault_call_null, ASM("xor %%eax, %%eax; call *%%rax", ::: "rax", "memory")
 FAULT(fault_call_data, ((void (*)(void))(void *)&data_word)());
 FAULT(fault_call_stack, char code[16] = { (char)0xc3 }; ASM("call *%0", :: "r"(code) : "memory"));
 FAULT(fault_call_unmapped, ASM("call *%0", :: "r"(0x7000L) : "memory"));
-FAULT(fault_write_text, *(volatile char *)(void *)fault_read_null = 1);
+FAULT(fault_write_text, *(volatile char *)(void *)fault_write_text_body = 1);
 FAULT(fault_write_rodata, *(volatile int *)(void *)&ro_word = 1);
 FAULT(fault_divide, ASM("xor %%edx, %%edx; mov $1, %%eax; xor %%ecx, %%ecx; div %%ecx", ::: "rax", "rcx", "rdx"));
 FAULT(fault_divide_overflow, ASM("mov $0x80000000, %%eax; cltd; mov $-1, %%ecx; idiv %%ecx", ::: "rax", "rcx", "rdx"));
@@ -113,6 +117,29 @@ static int deep(int depth)
 }
 
 FAULT(fault_stack_overflow, deep(0));
+
+static void look_at_jump(int number, siginfo_t *info, void *context)
+{
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	say("signal %d, address right %d, rip there %d, rcx kept %d", number, info->si_addr == &data_word,
+	    regs[REG_RIP] == (greg_t)&data_word, regs[REG_RCX] == 0x5678);
+	fflush(stdout);
+	_exit(0);
+}
+
+static void jump_with_registers(void)
+{
+	alternate_stack();
+	handle_info(SIGSEGV, look_at_jump, SA_ONSTACK);
+	ASM("jmp *%0", :: "r"(&data_word), "c"(0x5678) : "memory");
+}
+
+/* After a jump out of the text the frame of app mode names the kernel's trap for it. */
+CASE(fault_frame_of_a_bad_jump)
+{
+	say("%s", fate(in_child(jump_with_registers)));
+}
 
 /* Faults in a row, each left by a jump: nothing may pile up. */
 static sigjmp_buf back;
@@ -156,4 +183,4 @@ FAMILY(fault, T(fault_read_null), T(fault_write_null), T(fault_call_null), T(fau
        T(fault_unmapped_stack_pop), T(fault_unmapped_stack_call), T(fault_misaligned_sse),
        T(fault_floating_point), T(fault_x87), T(fault_bad_segment), T(fault_software_interrupt), T(fault_abort),
        T(fault_trap), T(fault_execute_hlt), T(fault_kernel_hole_read), T(fault_kernel_hole_write),
-       T(fault_stack_overflow), T(fault_many));
+       T(fault_stack_overflow), T(fault_frame_of_a_bad_jump), T(fault_many));

@@ -64,6 +64,16 @@ CASE(futex_shared)
 	say("%s", fate(reap(pid)));
 }
 
+/* Shared means that another process could change the word, which nobody can in read-only data. */
+CASE(futex_shared_in_rodata)
+{
+	static const uint32_t word = 3;
+	struct timespec soon = { 0, 1000000 };
+
+	say("wake %s", answer(futex((void *)&word, FUTEX_WAKE, 1, NULL, NULL, 0)));
+	say("wait %s", answer(futex((void *)&word, FUTEX_WAIT, 3, &soon, NULL, 0)));
+}
+
 CASE(futex_answers)
 {
 	struct timespec soon = { 0, 5000000 }, past = { 1, 0 }, bad = { 0, 2000000000 };
@@ -292,6 +302,6 @@ CASE(futex_semaphore_between_processes)
 	EXPECT(sem_getvalue(shared, &value) == 0 && value == 0);
 }
 
-FAMILY(futex, T(futex_private), T(futex_shared), T(futex_answers), T(futex_requeue), T(futex_waitv),
+FAMILY(futex, T(futex_private), T(futex_shared), T(futex_shared_in_rodata), T(futex_answers), T(futex_requeue), T(futex_waitv),
        T(futex_priority_inheritance), T(futex_robust_thread), T(futex_robust_process), T(futex_thread_locks),
        T(futex_condition), T(futex_semaphore_between_processes));

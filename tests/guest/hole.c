@@ -134,7 +134,7 @@ CASE(hole_06_pinned_globals)
 
 	say("mlock %s", answer(mlock(pinned, 4096)));
 	say("mprotect %s", answer(mprotect(pinned + 4096, 4096, PROT_READ)));
-	say("madvise %s", answer(madvise(pinned + 4096, 4096, MADV_WILLNEED)));
+	say("madvise %s", answer(madvise(pinned + 4096, 4096, MADV_SEQUENTIAL)));
 	say("shared futex %s", answer(syscall(SYS_futex, &shared_word, FUTEX_WAKE, 1, NULL, NULL, 0)));
 	say("process_vm %s", answer(process_vm_readv(getpid(), &local, 1, &remote, 1, 0)));
 	EXPECT(pipe(fd) == 0);

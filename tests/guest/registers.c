@@ -44,8 +44,9 @@ __asm__(".text\n"
 " mov register_pattern+72(%rip), %r10\n mov register_pattern+80(%rip), %r11\n"
 " mov register_pattern+88(%rip), %r12\n mov register_pattern+96(%rip), %r13\n"
 " mov register_pattern+104(%rip), %r14\n mov register_pattern+112(%rip), %r15\n"
-/* All arithmetic flags and the direction flag; LOOP changes none of them. */
-" pushq $0xcd7\n popfq\n mov $3000, %ecx\n4: loop 4b\n pushfq\n pop %rcx\n cld\n"
+/* All arithmetic flags and the direction flag; LOOP changes none of them. Interrupts stay on: ring 3
+ * could not say otherwise, app mode could. */
+" pushq $0xed7\n popfq\n mov $3000, %ecx\n4: loop 4b\n pushfq\n pop %rcx\n cld\n"
 " and $0xcd7, %ecx\n xor $0xcd7, %ecx\n jnz bad20\n"
 " check rax, 0, 1\n check rbx, 1, 2\n check rdx, 3, 3\n check rsi, 4, 4\n check rdi, 5, 5\n check rbp, 6, 6\n"
 " check r8, 7, 7\n check r9, 8, 8\n check r10, 9, 9\n check r11, 10, 10\n check r12, 11, 11\n check r13, 12, 12\n"

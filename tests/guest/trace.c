@@ -219,7 +219,7 @@ CASE(trace_set_registers)
 	say("as they are %s", answer(ptrace(PTRACE_SETREGS, pid, NULL, &regs)));
 	regs.rip = 0xffffffff81000000;
 	say("into the kernel %s", answer(ptrace(PTRACE_SETREGS, pid, NULL, &regs)));
-	say("rip %s", answer(ptrace(PTRACE_POKEUSER, pid, offsetof(struct user, regs.rip), 0xffffffff81000000)));
+	say("rip %s", answer(ptrace(PTRACE_POKEUSER, pid, offsetof(struct user, regs.rip), 0xffffffff81000400)));
 	say("%s", fate(next_stop(pid, PTRACE_CONT, 0)));
 	end(pid);
 }
