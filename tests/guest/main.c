@@ -24,7 +24,7 @@ static const struct test *const families[] = {
 #undef X
 };
 
-const char *self;
+const char *self, *called;
 int full_run;
 
 static int visit(int argc, char **argv, int (*each)(const struct test *))
@@ -158,9 +158,19 @@ static void settle(void)
 	raise_loopback();
 }
 
+/* The path of this program: the name that it was called by may be another. */
+static void find_self(const char *name)
+{
+	static char path[256];
+	ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	called = name;
+	self = size > 0 ? path : name;
+}
+
 int main(int argc, char **argv)
 {
-	self = argv[0];
+	find_self(argv[0]);
 	if (argc > 2 && strcmp(argv[1], "role") == 0)
 		return role(argc - 2, argv + 2);
 	settle();
@@ -168,6 +178,9 @@ int main(int argc, char **argv)
 		full_run = 1, argv++, argc--;
 	if (argc == 2 && strcmp(argv[1], "list") == 0)
 		return visit(0, NULL, print_name);
+	/* What the harness tells the runs apart by. */
+	if (argc > 1 && strcmp(argv[1], "load") != 0)
+		printf("mode %s\n", app_mode() ? "app" : "ring3");
 	if (argc > 2 && strcmp(argv[1], "run") == 0)
 		return visit(argc - 2, argv + 2, run_case);
 	if (argc == 2 && strcmp(argv[1], "all") == 0)

@@ -71,7 +71,7 @@ CASE(proc_names)
 	slurp("/proc/self/comm");
 	say("comm is its name %d", strncmp(text, basename(name), strlen(basename(name))) == 0);
 	size = slurp("/proc/self/cmdline");
-	say("cmdline begins with it %d, ends with a zero %d", strcmp(text, self) == 0, text[size - 1] == 0);
+	say("cmdline begins with it %d, ends with a zero %d", strcmp(text, called) == 0, text[size - 1] == 0);
 	EXPECT(readlink("/proc/self/cwd", link, sizeof(link) - 1) > 0 && strncmp(link, "/tmp/guest-", 11) == 0);
 }
 
@@ -218,7 +218,7 @@ CASE(proc_tools)
 		return;
 	}
 	snprintf(command, sizeof(command),
-		 "/bin/busybox ps -o pid,args | /bin/busybox grep -q \"^ *%d .*%s\" && echo ps sees it", getpid(), self);
+		 "/bin/busybox ps -o pid,args | /bin/busybox grep -q \"^ *%d .*%s\" && echo ps sees it", getpid(), called);
 	fflush(stdout);
 	say("ps %s", fate(system(command)));
 	snprintf(command, sizeof(command), "/bin/busybox top -b -n 1 | /bin/busybox grep -q '^ *%d '", getpid());

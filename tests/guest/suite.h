@@ -83,8 +83,8 @@ pid_t split(void);
 /* waitpid() for one child; its status. */
 int reap(pid_t pid);
 
-/* What this program was started as, for exec. */
-extern const char *self;
+/* The path of this program, for exec, and the name it was called by. */
+extern const char *self, *called;
 /* Runs this program again as role @name in a child, and returns the wait status. */
 int run_self(const char *role, const char *argument);
 /* Is this the program at CPL 0? */
