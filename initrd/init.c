@@ -36,6 +36,8 @@
 #define READY "/etc/ukl/ready"
 
 static int control = -1;
+/* Where input comes from: see open_input. */
+static const char *input;
 
 /* Tells the host; a guest without a second port runs on in silence. */
 static void report(const char *format, ...)
@@ -176,20 +178,19 @@ static int open_port(void)
  * raw: a program at the console. cooked: a person at the console.
  * port: a program and a file or pipe of the host. null: a program without input.
  */
-static void open_input(const char *mode)
+static void open_input(void)
 {
-	int port = !strcmp(mode, "port"), null = !strcmp(mode, "null");
+	int port = !strcmp(input, "port"), null = !strcmp(input, "null");
 	int fd = port ? open_port() : null ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
 
-	set_console(strcmp(mode, "cooked"));
+	set_console(strcmp(input, "cooked"));
 	if (fd >= 0)
 		dup2(fd, 0);
 	else if (port || null)
-		complain("cannot open the input", mode);
+		complain("cannot open the input", input);
 }
 
-/* Anew for each command: a session that ends hangs its terminal up. */
-static void open_console(const char *mode)
+static void open_console(void)
 {
 	int fd = open(CONSOLE, O_RDWR | O_NOCTTY);
 
@@ -197,7 +198,6 @@ static void open_console(const char *mode)
 		dup2(fd, i);
 	if (fd > 2)
 		close(fd);
-	open_input(mode);
 }
 
 static void open_control(void)
@@ -211,7 +211,11 @@ static void open_control(void)
 	}
 }
 
-/* Starts a command in its own session with the console as terminal; returns its process. */
+/*
+ * Starts a command in its own session; returns its process. Only a person gets
+ * the console as controlling terminal: the end of the session hangs it up, which
+ * throws away what is not transmitted yet.
+ */
 static pid_t start(const char *path, char **argv, char **envp)
 {
 	pid_t pid = fork();
@@ -219,7 +223,8 @@ static pid_t start(const char *path, char **argv, char **envp)
 	if (pid != 0)
 		return pid;
 	setsid();
-	ioctl(1, TIOCSCTTY, 1);
+	if (!strcmp(input, "cooked"))
+		ioctl(1, TIOCSCTTY, 1);
 	execve(path, argv, envp);
 	int code = errno == ENOENT ? 127 : 126;
 	complain("cannot run", path);
@@ -374,11 +379,13 @@ static char *next(char **at, char *end)
 	return string;
 }
 
-static char **strings(char **at, char *end, unsigned count)
+/* A list of as many strings as the string `count` says. */
+static char **strings(char **at, char *end, const char *count)
 {
-	char **list = calloc(count + 1, sizeof *list);
+	unsigned long n = strtoul(count, NULL, 10);
+	char **list = calloc(n + 1, sizeof *list);
 
-	for (unsigned i = 0; list && i < count; i++)
+	for (unsigned long i = 0; list && i < n; i++)
 		list[i] = next(at, end);
 	return list;
 }
@@ -387,9 +394,9 @@ static void run_commands(void)
 {
 	size_t size = 0;
 	char *at = read_file(COMMANDS, &size), *end = at + size;
-	char *mode = at ? next(&at, end) : NULL;
 
-	if (!mode) {
+	input = at ? next(&at, end) : NULL;
+	if (!input) {
 		complain("cannot read", COMMANDS);
 		return;
 	}
@@ -397,9 +404,10 @@ static void run_commands(void)
 		char *argc = next(&at, end), *envc = next(&at, end), *path = next(&at, end);
 		if (!path)
 			return;
-		char **argv = strings(&at, end, strtoul(argc, NULL, 10));
-		char **envp = strings(&at, end, strtoul(envc, NULL, 10));
-		open_console(mode);
+		char **argv = strings(&at, end, argc);
+		char **envp = strings(&at, end, envc);
+		open_console();
+		open_input();
 		if (argv && envp)
 			run(index, path, argv, envp);
 	}
@@ -410,6 +418,7 @@ int main(void)
 	struct rlimit files = { 1024, 1 << 20 };
 
 	mount_all();
+	open_console();
 	open_control();
 	report("start\n");
 	network();

@@ -40,6 +40,9 @@ int main(int argc, char **argv)
             pause();
     if (!strcmp(what, "abort"))
         abort();
+    if (!strcmp(what, "many"))
+        for (int i = 0; i < 20000; i++)
+            printf("line %d\n", i);
     if (!strcmp(what, "upper")) {
         long n = 0;
         for (int c; (c = getchar()) != EOF; n++)
@@ -113,6 +116,14 @@ fn a_signal_ends_the_program_and_not_the_guest() {
     let run = run(image, &options(What::Both(args(&["abort"]))));
     assert_eq!(run.ends, [Outcome::Signaled(6), Outcome::Signaled(6)], "{}", text(&run));
     assert_eq!(run.outcome.exit_code(), Some(134));
+}
+
+#[test]
+fn what_is_written_last_is_not_lost() {
+    let (image, _turn) = image();
+    let run = run(image, &options(What::Both(args(&["many"]))));
+    let lines: String = (0..20000).map(|i| format!("line {i}\n")).collect();
+    assert!(text(&run) == format!("cpus 1 args 1\n{lines}").repeat(2), "{} bytes", run.console.len());
 }
 
 #[test]

@@ -36,7 +36,8 @@ impl Input {
     pub(super) fn of(attach: bool, what: &What) -> Self {
         match (attach, what) {
             (false, _) => Input::None,
-            (true, What::Shell) => Input::Terminal,
+            (true, What::Shell) if std::io::stdin().is_terminal() => Input::Terminal,
+            (true, What::Shell) => Input::Lines,
             // Without init nobody opens the port.
             (true, What::Pid1(_)) => Input::Lines,
             (true, _) if std::io::stdin().is_terminal() => Input::Lines,
