@@ -263,3 +263,20 @@ fn a_guest_without_enough_memory_is_a_failed_boot() {
         Err(error) => assert!(render(&error).0.contains("memory"), "{}", render(&error).0),
     }
 }
+
+#[test]
+fn an_interrupt_ends_the_guest_and_leaves_nothing() {
+    let (image, _turn) = image();
+    let cmd = Cmd::new("timeout").args(["--preserve-status", "--signal=INT", "5", env!("CARGO_BIN_EXE_ukl"), "run"]);
+    let cmd = cmd.args(["--accel", "tcg", "--out"]).arg(image.dir.root()).args(["--", "hang"]);
+    let output = SHELL.run(&cmd).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    // QEMU's command line names the image's files.
+    let control = image.dir.control().display().to_string();
+    let left = std::fs::read_dir("/proc").unwrap().flatten().filter(|process| {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(&format!("path={control}"))
+    });
+    assert_eq!(left.count(), 0, "no QEMU is left");
+    assert!(std::fs::read_to_string(image.dir.console()).unwrap().contains("args 1"), "what it said is kept");
+}
