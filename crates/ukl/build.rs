@@ -1,4 +1,4 @@
-//! Embeds `linux-patches/`: the tool must work from one installed binary.
+//! Embeds `linux-patches/` and `tests/guest/`: the tool must work from one installed binary.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -21,7 +21,22 @@ fn main() -> Result<()> {
         table.push_str("    ]),\n");
     }
     table.push_str("]\n");
-    fs::write(Path::new(&std::env::var("OUT_DIR")?).join("linux_patches.rs"), table)?;
+    let out = std::env::var("OUT_DIR")?;
+    fs::write(Path::new(&out).join("linux_patches.rs"), table)?;
+    suite(&Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../../tests/guest"), Path::new(&out))
+}
+
+/// The conformance suite's sources, without what a build may have left beside them.
+fn suite(folder: &Path, out: &Path) -> Result<()> {
+    let folder = folder.canonicalize()?;
+    println!("cargo:rerun-if-changed={}", folder.display());
+    let mut table = String::from("&[\n");
+    for file in sorted(&folder)?.iter().filter(|path| path.is_file()) {
+        println!("cargo:rerun-if-changed={}", file.display());
+        writeln!(table, "    ({:?}, include_str!({:?})),", name(file), file.display().to_string())?;
+    }
+    table.push_str("]\n");
+    fs::write(out.join("suite.rs"), table)?;
     Ok(())
 }
 

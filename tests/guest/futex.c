@@ -49,8 +49,10 @@ CASE(futex_shared)
 		say("waiter %s", answer(futex(shared, FUTEX_WAIT, 0, NULL, NULL, 0)));
 		finish();
 	}
-	say("woken %ld", wake_one(shared, FUTEX_WAKE));
-	say("%s", fate(reap(pid)));
+	long woken = wake_one(shared, FUTEX_WAKE);
+	int status = reap(pid);
+
+	say("woken %ld, %s", woken, fate(status));
 	/* The same address in another process is another futex. */
 	pid = split();
 	if (pid == 0) {
@@ -60,8 +62,9 @@ CASE(futex_shared)
 		finish();
 	}
 	sleep_ms(20);
-	say("nobody %ld", futex(&in_bss, FUTEX_WAKE, 1, NULL, NULL, 0));
-	say("%s", fate(reap(pid)));
+	woken = futex(&in_bss, FUTEX_WAKE, 1, NULL, NULL, 0);
+	status = reap(pid);
+	say("nobody %ld, %s", woken, fate(status));
 }
 
 /* Shared means that another process could change the word, which nobody can in read-only data. */

@@ -80,7 +80,7 @@ CASE(hole_02_fault_kind)
 
 static void use_bad_pointer(void)
 {
-	*(volatile int *)16 = 1;
+	__asm__ volatile("movl $1, 16" ::: "memory");
 }
 
 CASE(hole_03_bad_pointer_is_a_signal)

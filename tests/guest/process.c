@@ -126,11 +126,15 @@ CASE(process_clone3)
 CASE(process_wait_options)
 {
 	siginfo_t info = { 0 };
-	int status = 0;
-	pid_t pid = split();
+	int status = 0, go[2];
+	pid_t pid;
+	char c;
 
+	EXPECT(pipe(go) == 0);
+	pid = split();
 	if (pid == 0) {
 		raise(SIGSTOP);
+		read(go[0], &c, 1);
 		_exit(2);
 	}
 	say("stopped %d", waitpid(pid, &status, WUNTRACED) == pid);
@@ -139,6 +143,7 @@ CASE(process_wait_options)
 	kill(pid, SIGCONT);
 	EXPECT(waitpid(pid, &status, WCONTINUED) == pid);
 	say("continued %d", WIFCONTINUED(status));
+	EXPECT(write(go[1], "x", 1) == 1);
 	EXPECT(waitid(P_PID, pid, &info, WEXITED | WNOWAIT) == 0);
 	say("code %d status %d", info.si_code, info.si_status);
 	say("%s", fate(reap(pid)));

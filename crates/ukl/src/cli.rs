@@ -70,6 +70,8 @@ pub enum Command {
     /// The linker, which `ukl cc` calls
     #[command(disable_help_flag = true)]
     Ld(ToolArgs),
+    /// Run the conformance suite in ring 3 and in app mode, and compare
+    Test(TestArgs),
     /// Show what this machine lacks for building and booting
     Doctor(DoctorArgs),
     /// Remove the image folder
@@ -115,9 +117,9 @@ pub struct BuildOptions {
     pub debug_kernel: bool,
 }
 
-/// How to boot.
-#[derive(Debug, Clone, Default, Args)]
-pub struct BootOptions {
+/// The machine to boot on.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct MachineOptions {
     /// Acceleration: auto, kvm or tcg
     #[arg(
         long,
@@ -145,6 +147,14 @@ pub struct BootOptions {
     /// Stop the guest after so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Boot options")]
     pub timeout: Option<u64>,
+}
+
+/// How to boot.
+#[derive(Debug, Clone, Default, Args)]
+pub struct BootOptions {
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineOptions,
     /// Forward a TCP port of this machine to the guest
     #[arg(short, long = "port", value_name = "HOST:GUEST", value_parser = manifest::port, help_heading = "Boot options")]
     pub ports: Vec<(u16, u16)>,
@@ -271,6 +281,32 @@ fn rounds(text: &str) -> Result<usize, String> {
         Ok(rounds @ 1..=1000) => Ok(rounds),
         _ => Err("a number from 1 to 1000 is wanted".into()),
     }
+}
+
+/// `ukl test`.
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// Run only these cases
+    #[arg(value_name = "CASE", conflicts_with = "endurance")]
+    pub cases: Vec<String>,
+    /// Image folder [default: build/guest]
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The long version of cases that have one (minutes more)
+    #[arg(long)]
+    pub full: bool,
+    /// Instead: mixed load for so many seconds, many starts, the end of memory
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub endurance: Option<u32>,
+    /// How often --endurance starts the program
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..), requires = "endurance")]
+    pub starts: u32,
+    /// How to build.
+    #[command(flatten)]
+    pub build: BuildOptions,
+    /// Where to run.
+    #[command(flatten)]
+    pub machine: MachineOptions,
 }
 
 /// `ukl cache`.

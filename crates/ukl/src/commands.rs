@@ -5,6 +5,7 @@ mod build;
 mod object;
 mod project;
 mod run;
+mod test;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -78,6 +79,7 @@ fn name(command: &Command) -> &'static str {
         Command::Up(_) => "up",
         Command::Inspect(_) => "inspect",
         Command::Bench(_) => "bench",
+        Command::Test(_) => "test",
         Command::Doctor(_) => "doctor",
         Command::Env(_) => "env",
         Command::Cc(_) => "cc",
@@ -108,6 +110,7 @@ fn dispatch(cli: Cli) -> Result<Answer> {
         Command::Up(args) => run::up(&env(shell)?, &args, cli.global.json),
         Command::Inspect(args) => object::inspect(&args),
         Command::Bench(args) => bench::bench(&env(shell)?, args.command),
+        Command::Test(args) => test::test(&env(shell)?, &args),
         Command::Prefix(args) => object::prefix(&args, shell.dry_run),
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Man { dir } => manual(dir),

@@ -36,6 +36,7 @@ pub mod boot;
 // Above the stages.
 pub mod pipeline;
 pub mod bench;
+pub mod suite;
 pub mod cache;
 pub mod doctor;
 pub mod inspect;

@@ -12,6 +12,7 @@ use crate::kernel;
 use crate::manifest::{self, Manifest};
 use crate::pipeline::{self, Clock, Env, Stage};
 use crate::term;
+use crate::workdir::ImageDir;
 
 /// Builds the image and says where it is.
 pub(super) fn build(env: &Env, args: &BuildArgs) -> Result<Answer> {
@@ -25,6 +26,11 @@ pub(super) fn build(env: &Env, args: &BuildArgs) -> Result<Answer> {
 pub(super) fn image(env: &Env, target: &Target, options: &BuildOptions) -> Result<(Image, Vec<Stage>)> {
     let manifest = manifest(target, options)?;
     let dir = project::image_dir(target, &manifest)?;
+    from_manifest(env, &manifest, &dir)
+}
+
+/// Builds the image of `manifest` in `dir`.
+pub(super) fn from_manifest(env: &Env, manifest: &Manifest, dir: &ImageDir) -> Result<(Image, Vec<Stage>)> {
     let mut clock = Clock::default();
     let _lock = dir.lock(env.shell.dry_run)?;
     // A bar appears with the first object only: most builds have none to make.
@@ -33,13 +39,19 @@ pub(super) fn image(env: &Env, target: &Target, options: &BuildOptions) -> Resul
         let counter = counter.get_or_insert_with(|| term::Counter::start("objects"));
         counter.set(step.done, step.total, &step.item);
     };
-    let image = pipeline::image(env, &manifest, &dir, &mut clock, &mut progress)?;
+    let image = pipeline::image(env, manifest, dir, &mut clock, &mut progress)?;
     Ok((image, clock.stages))
 }
 
 /// The manifest that `target` names, with what the command line replaces.
 pub(super) fn manifest(target: &Target, options: &BuildOptions) -> Result<Manifest> {
     let mut manifest = project::manifest(target)?;
+    replace(&mut manifest, options)?;
+    Ok(manifest)
+}
+
+/// Replaces what the command line says otherwise.
+pub(super) fn replace(manifest: &mut Manifest, options: &BuildOptions) -> Result<()> {
     if let Some(compiler) = &options.compiler {
         manifest.compiler = compiler.clone();
     }
@@ -49,5 +61,5 @@ pub(super) fn manifest(target: &Target, options: &BuildOptions) -> Result<Manife
         manifest.kernel.source = source.map_err(|text| fail(Class::Usage, format!("--kernel-source: {text}")))?;
     }
     manifest.kernel.debug |= options.debug_kernel;
-    Ok(manifest)
+    Ok(())
 }

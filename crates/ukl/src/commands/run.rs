@@ -6,7 +6,7 @@ use serde_json::{json, Value};
 
 use super::{build, project, Answer};
 use crate::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
-use crate::cli::{self, BootOptions, MachineType, RunArgs, UpArgs};
+use crate::cli::{self, BootOptions, MachineOptions, MachineType, RunArgs, UpArgs};
 use crate::error::{fail, Class, Result};
 use crate::image::{self, Image};
 use crate::pipeline::{Env, Stage};
@@ -44,6 +44,12 @@ fn translate(options: &BootOptions) -> Options {
         BootOptions { twin: true, .. } => What::Twin(args),
         _ => What::Program(args),
     };
+    let ports = (!options.ports.is_empty()).then(|| options.ports.clone());
+    Options { ports, ..machine(&options.machine, what) }
+}
+
+/// `what` on the machine that the command line describes.
+pub(super) fn machine(options: &MachineOptions, what: What) -> Options {
     Options {
         accel: match options.accel {
             cli::Accel::Auto => Accel::Auto,
@@ -57,7 +63,6 @@ fn translate(options: &BootOptions) -> Options {
         },
         memory_mib: options.memory,
         cpus: options.cpus,
-        ports: (!options.ports.is_empty()).then(|| options.ports.clone()),
         timeout: options.timeout.map(Duration::from_secs),
         ..Options::new(what)
     }

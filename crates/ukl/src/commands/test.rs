@@ -1,0 +1,41 @@
+//! `ukl test`: the conformance suite built, booted and judged.
+
+use serde_json::json;
+
+use super::{build, run, Answer};
+use crate::boot::What;
+use crate::cli::TestArgs;
+use crate::error::{fail, Class, Result};
+use crate::image::Image;
+use crate::pipeline::Env;
+use crate::suite::{self, Endurance, Plan};
+use crate::term;
+use crate::workdir::ImageDir;
+
+/// Compares the modes, or runs the long tasks; the exit code is 1 when something is not as it should be.
+pub(super) fn test(env: &Env, args: &TestArgs) -> Result<Answer> {
+    if env.shell.dry_run {
+        return Err(fail(Class::Usage, "the suite cannot be a dry run").into());
+    }
+    let image = image(env, args)?;
+    let options = run::machine(&args.machine, What::Program(None));
+    if let Some(seconds) = args.endurance {
+        let what = Endurance { seconds, starts: args.starts };
+        term::say(&format!("mixed load for {seconds} s, then {} starts", what.starts));
+        let tasks = suite::endure(env, &image, options, what)?;
+        let code = u8::from(!tasks.iter().all(|task| task.passed));
+        return Ok(Answer { text: suite::endurance_text(&tasks), json: json!({ "tasks": tasks }), code });
+    }
+    term::say("running the suite in ring 3 and in app mode (minutes where the processor is emulated)");
+    let report = suite::compare(env, &image, options, &Plan { cases: args.cases.clone(), full: args.full })?;
+    let code = u8::from(!report.passed());
+    Ok(Answer { text: report.text(), json: serde_json::to_value(&report)?, code })
+}
+
+fn image(env: &Env, args: &TestArgs) -> Result<Image> {
+    let folder = args.out.as_deref().unwrap_or(suite::default_folder());
+    let dir = ImageDir::at(std::path::absolute(folder)?);
+    let mut manifest = suite::manifest(&dir)?;
+    build::replace(&mut manifest, &args.build)?;
+    Ok(build::from_manifest(env, &manifest, &dir)?.0)
+}
