@@ -57,10 +57,13 @@ pub fn configure(
         cc: compiler.cc,
         ld: compiler.ld,
     };
-    // Objects of an interrupted build stay: make goes on where it was.
-    let _lock = if shell.dry_run { None } else { Some(cache.lock("kernel", &key)?) };
     let mark = configured.out.join("configured");
     if mark.exists() {
+        return Ok(configured);
+    }
+    let _lock = if shell.dry_run { None } else { Some(cache.lock("kernel", &key)?) };
+    if mark.exists() {
+        // By the build that we waited for.
         return Ok(configured);
     }
     let fragment = configured.out.join("requested.config");
