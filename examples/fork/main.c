@@ -138,7 +138,7 @@ static void instances(int count)
 
 int main(int argc, char **argv)
 {
-	if (argc > 1)
+	if (argc > 1 && !strcmp(argv[1], "again"))
 		return be_again();
 	setvbuf(stdout, 0, _IOLBF, 0);
 	copy_on_write();
