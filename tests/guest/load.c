@@ -84,7 +84,7 @@ static void *press_page_cache(void *unused)
 		lseek(fd, 0, SEEK_SET);
 		while (read(fd, block, sizeof(block)) > 0)
 			if (!filled(block, sizeof(block), round))
-				work[7]++;
+				__atomic_add_fetch(&work[7], 1, __ATOMIC_RELAXED);
 		close(fd);
 		unlink(name);
 		round++;
@@ -97,15 +97,17 @@ static void *talk(void *unused)
 {
 	int pair[2];
 	char block[1000];
+	unsigned round = 0;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0)
 		return unused;
 	while (!stop) {
-		fill(block, sizeof(block), work[3]);
+		fill(block, sizeof(block), ++round);
 		if (write(pair[0], block, sizeof(block)) != sizeof(block) || read(pair[1], block, sizeof(block)) != sizeof(block))
 			continue;
-		work[7] += !filled(block, sizeof(block), work[3]);
-		work[3]++;
+		if (!filled(block, sizeof(block), round))
+			__atomic_add_fetch(&work[7], 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&work[3], 1, __ATOMIC_RELAXED);
 	}
 	return unused;
 }

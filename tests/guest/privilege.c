@@ -149,7 +149,6 @@ CASE(privilege_dropped)
 }
 
 static pid_t victim;
-static volatile long victim_word = 5;
 static void attack(void)
 {
 	char path[64];

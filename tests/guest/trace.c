@@ -287,7 +287,7 @@ static void sleep_long(void)
 CASE(trace_seize)
 {
 	pid_t pid = split();
-	int status;
+	int status = 0;
 
 	if (pid == 0) {
 		sleep_long();
