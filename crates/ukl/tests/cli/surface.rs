@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "build",
     "run",
     "up",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 15] = [
     "cc",
     "ar",
     "ld",
+    "test",
 ];
 
 #[test]
