@@ -130,9 +130,8 @@ static void network(void)
 }
 
 /*
- * Raw: what the program writes reaches the host byte by byte, and what the
- * host sends reaches the program, except ^D (end of input) and ^V (takes the
- * next byte as it is). Cooked: a terminal with a person at it.
+ * Raw: bytes pass as they are, but ^D (end of input) and ^V (takes the next
+ * byte as it is). Cooked: a terminal with a person at it.
  */
 static void set_console(int raw)
 {
@@ -354,58 +353,47 @@ static void run(unsigned index, const char *path, char **argv, char **envp)
 		report("exit %d\n", WEXITSTATUS(status));
 }
 
-/* The whole file with a NUL behind it, or NULL. */
-static char *read_file(const char *path, size_t *size)
-{
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *text = fd >= 0 && !fstat(fd, &st) ? calloc(1, st.st_size + 1) : NULL;
-	/* A file in memory is read at once. */
-	ssize_t n = text ? read(fd, text, st.st_size) : 0;
+/* The command file and a NUL behind it; the host makes none that is longer. */
+static char commands[1 << 18], *at = commands, *end = commands;
 
-	*size = n > 0 ? n : 0;
-	if (fd >= 0)
-		close(fd);
-	return text;
-}
-
-static char *next(char **at, char *end)
+static char *next(void)
 {
-	char *string = *at;
+	char *string = at;
 
 	if (string >= end)
 		return NULL;
-	*at += strlen(string) + 1;
+	at += strlen(string) + 1;
 	return string;
 }
 
 /* A list of as many strings as the string `count` says. */
-static char **strings(char **at, char *end, const char *count)
+static char **strings(const char *count)
 {
 	unsigned long n = strtoul(count, NULL, 10);
 	char **list = calloc(n + 1, sizeof *list);
 
 	for (unsigned long i = 0; list && i < n; i++)
-		list[i] = next(at, end);
+		list[i] = next();
 	return list;
 }
 
 static void run_commands(void)
 {
-	size_t size = 0;
-	char *at = read_file(COMMANDS, &size), *end = at + size;
+	int fd = open(COMMANDS, O_RDONLY | O_CLOEXEC);
+	ssize_t size = read(fd, commands, sizeof commands - 1);
 
-	input = at ? next(&at, end) : NULL;
-	if (!input) {
+	if (size <= 0) {
 		complain("cannot read", COMMANDS);
 		return;
 	}
+	close(fd);
+	end += size;
+	input = next();
 	for (unsigned index = 0;; index++) {
-		char *argc = next(&at, end), *envc = next(&at, end), *path = next(&at, end);
+		char *argc = next(), *envc = next(), *path = next();
 		if (!path)
 			return;
-		char **argv = strings(&at, end, argc);
-		char **envp = strings(&at, end, envc);
+		char **argv = strings(argc), **envp = strings(envc);
 		open_console();
 		open_input();
 		if (argv && envp)

@@ -97,6 +97,9 @@ pub(super) fn archive(shell: &Shell, image: &ImageDir, mode: &Mode) -> Result<Ve
     Ok(newc::write(&entries)?)
 }
 
+/// What init can read: more than Linux lets a program have of arguments on a usual stack.
+const COMMANDS_MAX: usize = (1 << 18) - 1;
+
 /// The file that init reads: see `initrd/init.c`.
 fn command_file(mode: &Mode) -> Result<Vec<u8>> {
     let console = match mode.console {
@@ -116,7 +119,13 @@ fn command_file(mode: &Mode) -> Result<Vec<u8>> {
     if let Some(bad) = strings.iter().find(|string| string.contains('\0')) {
         return Err(fail(Class::Usage, format!("{bad:?} has a NUL byte: no program can get it as an argument")).into());
     }
-    Ok(strings.into_iter().flat_map(|string| [string.into_bytes(), vec![0]].concat()).collect())
+    let file: Vec<u8> = strings.into_iter().flat_map(|string| [string.into_bytes(), vec![0]].concat()).collect();
+    if file.len() > COMMANDS_MAX {
+        let text =
+            format!("{} bytes of arguments and environment are too many: {COMMANDS_MAX} can be passed", file.len());
+        return Err(fail(Class::Usage, text).into());
+    }
+    Ok(file)
 }
 
 /// The host's static busybox and a link for each of its applets.
@@ -151,6 +160,12 @@ mod tests {
         let mode = Mode::commands(vec![plain(&["a", "two words", ""], &[("X", "y=z")]), plain(&["b"], &[])]);
         let want = b"raw\x003\x001\0/UKL\0a\0two words\0\0X=y=z\x001\x000\0/UKL\0b\0";
         assert_eq!(command_file(&mode).unwrap(), want);
+    }
+
+    #[test]
+    fn too_many_arguments_are_a_usage_error() {
+        let error = command_file(&Mode::commands(vec![plain(&[&"x".repeat(1 << 18)], &[])])).unwrap_err();
+        assert_eq!(crate::error::render(&error).1, Class::Usage.exit_code());
     }
 
     #[test]
