@@ -61,7 +61,7 @@ pub(super) fn local(shell: &Shell, cache: &Cache, path: &Path) -> Result<PathBuf
 /// The tree in the tarball at `url`, which must hash to `sha256`.
 pub(super) fn url(shell: &Shell, cache: &Cache, url: &str, sha256: &str) -> Result<PathBuf> {
     entry(shell, cache, sha256, &|to| {
-        let download = tempfile::Builder::new().prefix("download-").tempdir_in(to.parent().unwrap_or(to));
+        let download = tempfile::Builder::new().prefix(".download-").tempdir_in(to.parent().unwrap_or(to));
         // In a dry run the cache may not exist; the name is shown, nothing is written.
         let (_keep, tarball) = match download {
             Ok(dir) => {
@@ -87,4 +87,68 @@ fn unpack(shell: &Shell, tarball: &Path, to: &Path) -> Result<()> {
     // Several threads, where the tarball's blocks allow it.
     shell.check(&cmd.env("XZ_DEFAULTS", "-T0").env("LC_ALL", "C"), Class::Host)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHELL: Shell = Shell { verbose: false, dry_run: false };
+
+    /// A tarball as kernel.org makes them, of a kernel that is very small.
+    fn kernel(dir: &Path) -> PathBuf {
+        let makefile = b"VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 3\n";
+        for (name, text) in
+            [("Makefile", makefile.as_slice()), ("Documentation/Kconfig", b"x"), ("Documentation/a/long.rst", b"y")]
+        {
+            workdir::write_atomic(&dir.join("linux-6.12.3").join(name), text).unwrap();
+        }
+        let tarball = dir.join("linux.tar.xz");
+        let tar = Cmd::new("tar").arg("-cJf").arg(&tarball).arg("linux-6.12.3").cwd(dir);
+        SHELL.check(&tar, Class::Host).unwrap();
+        tarball
+    }
+
+    #[test]
+    fn a_tarball_is_unpacked_without_its_top_folder_and_what_nobody_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("cache"));
+        let tree = local(&SHELL, &cache, &kernel(dir.path())).unwrap();
+        assert!(tree.join("Makefile").is_file() && tree.join("Documentation/Kconfig").is_file());
+        assert!(!tree.join("Documentation/a/long.rst").exists());
+    }
+
+    #[test]
+    fn a_url_with_the_right_checksum_is_the_same_kernel() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("cache"));
+        let tarball = kernel(dir.path());
+        let hash = workdir::hash_file(&tarball).unwrap();
+        let tree = url(&SHELL, &cache, &format!("file://{}", tarball.display()), &hash).unwrap();
+        assert_eq!(tree, local(&SHELL, &cache, &tarball).unwrap());
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_the_hosts_fault_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("cache"));
+        let address = format!("file://{}", kernel(dir.path()).display());
+        let (text, code) = crate::error::render(&url(&SHELL, &cache, &address, &"0".repeat(64)).unwrap_err());
+        assert!(text.contains("checksum of") && text.contains(&address), "{text}");
+        assert_eq!(code, Class::Host.exit_code());
+        assert_eq!(fs::read_dir(cache.root().join("source")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_tarball_of_something_else_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("cache"));
+        workdir::write_atomic(&dir.path().join("top/README"), b"no kernel").unwrap();
+        let tarball = dir.path().join("x.tar");
+        SHELL.check(&Cmd::new("tar").arg("-cf").arg(&tarball).arg("top").cwd(dir.path()), Class::Host).unwrap();
+        let (text, code) = crate::error::render(&local(&SHELL, &cache, &tarball).unwrap_err());
+        assert!(text.contains("no Makefile"), "{text}");
+        assert_eq!(code, Class::Kernel.exit_code());
+        assert_eq!(fs::read_dir(cache.root().join("source")).unwrap().count(), 0);
+    }
 }
