@@ -1,6 +1,7 @@
 //! [`Image`] → [`BootRun`]: QEMU started, streamed, judged.
 
 mod accel;
+mod nmi;
 mod panic;
 mod qemu;
 mod stdin;
@@ -18,6 +19,7 @@ use crate::initrd::{self, Command, Console, Mode};
 use crate::run::Shell;
 use crate::workdir::{self, Cache};
 
+use nmi::Injector;
 use stdin::Input;
 
 pub use accel::Accel;
@@ -113,6 +115,8 @@ pub struct Options {
     pub attach: bool,
     /// More words for the kernel.
     pub words: Vec<String>,
+    /// The guest gets an interrupt that cannot be masked so often.
+    pub nmi: Option<Duration>,
 }
 
 impl Options {
@@ -128,6 +132,7 @@ impl Options {
             timeout: None,
             attach: true,
             words: Vec::new(),
+            nmi: None,
         }
     }
 }
@@ -139,7 +144,16 @@ impl Options {
 /// QEMU ended before the guest's init began (class `Boot`).
 pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Result<BootRun> {
     let dir = &image.dir;
-    let machine = machine(shell, cache, image, options)?;
+    let mut machine = machine(shell, cache, image, options)?;
+    let injector = match options.nmi.filter(|_| !shell.dry_run) {
+        Some(every) => {
+            // Whether the guest is up is read from there: the last boot's must be gone.
+            workdir::write_atomic(&dir.control(), b"")?;
+            Some(Injector::start(every, dir.control())?)
+        }
+        None => None,
+    };
+    machine.monitor = injector.as_ref().map(Injector::socket);
     let cmd = qemu::command(&machine);
     if shell.dry_run {
         shell.spawn(&cmd, std::process::Stdio::null(), std::process::Stdio::null(), std::process::Stdio::null())?;
@@ -156,6 +170,7 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
     workdir::set_mode(&dir.qemu_line(), 0o755)?;
     workdir::write_atomic(&dir.control(), b"")?;
     let streamed = stream::run(shell, &cmd, image, options)?;
+    drop(injector);
     let text = String::from_utf8_lossy(&streamed.console);
     let facts = console::read(&text);
     let control = console::control(&streamed.control);
@@ -220,6 +235,7 @@ fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
         initrd: ram_disk(shell, image, &options.what, input)?,
         control: image.dir.control(),
         input_port: input == Input::Port,
+        monitor: None,
         words,
     })
 }

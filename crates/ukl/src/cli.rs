@@ -301,6 +301,9 @@ pub struct TestArgs {
     /// How often --endurance starts the program
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..), requires = "endurance")]
     pub starts: u32,
+    /// Send the guest a non-maskable interrupt every so many milliseconds while the cases run
+    #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..))]
+    pub nmi: Option<u64>,
     /// How to build.
     #[command(flatten)]
     pub build: BuildOptions,

@@ -84,6 +84,7 @@ fn probe(shell: &Shell, kernel: &Path) -> Result<bool> {
         kernel: kernel.to_owned(),
         initrd,
         control: dir.path().join("control"),
+        monitor: None,
         input_port: false,
         words: Vec::new(),
     };

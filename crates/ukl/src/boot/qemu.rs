@@ -46,6 +46,8 @@ pub struct Machine {
     pub control: PathBuf,
     /// Standard input has a port of its own, which loses nothing; otherwise the console takes it.
     pub input_port: bool,
+    /// The socket at which QEMU's monitor listens.
+    pub monitor: Option<PathBuf>,
     /// Words for the kernel beyond those that the machine needs.
     pub words: Vec<String>,
 }
@@ -116,6 +118,10 @@ pub fn command(machine: &Machine) -> Cmd {
         Kind::Microvm => cmd.args(["-device", "isa-serial,chardev=control,index=1,iobase=0x2f8,irq=3"]),
         Kind::Q35 => cmd.args(["-serial", "chardev:control"]),
     };
+    if let Some(monitor) = &machine.monitor {
+        let socket = monitor.display().to_string().replace(',', ",,");
+        cmd = cmd.args(["-qmp", &format!("unix:{socket},server=on,wait=off")]);
+    }
     if machine.ports.is_empty() {
         return cmd;
     }
@@ -152,6 +158,7 @@ mod tests {
             initrd: "/i/initrd".into(),
             control: "/i/control.log".into(),
             input_port: false,
+            monitor: None,
             words: vec!["rdinit=/UKL".into()],
         }
     }
@@ -188,6 +195,12 @@ mod tests {
         ] {
             assert!(line.contains(words), "`{words}` is not in: {line}");
         }
+    }
+
+    #[test]
+    fn a_monitor_listens_where_it_is_told() {
+        let machine = Machine { monitor: Some("/t/a,b".into()), ..machine(Kind::Q35, Engine::Kvm) };
+        assert!(command(&machine).display().contains("-qmp unix:/t/a,,b,server=on,wait=off"));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! `ukl test`: the conformance suite built, booted and judged.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{build, run, Answer};
-use crate::boot::What;
+use crate::boot::{Options, What};
 use crate::cli::TestArgs;
 use crate::error::{fail, Class, Result};
 use crate::image::Image;
@@ -18,7 +20,8 @@ pub(super) fn test(env: &Env, args: &TestArgs) -> Result<Answer> {
         return Err(fail(Class::Usage, "the suite cannot be a dry run").into());
     }
     let image = image(env, args)?;
-    let options = run::machine(&args.machine, What::Program(None));
+    let nmi = args.nmi.map(Duration::from_millis);
+    let options = Options { nmi, ..run::machine(&args.machine, What::Program(None)) };
     if let Some(seconds) = args.endurance {
         let what = Endurance { seconds, starts: args.starts };
         term::say(&format!("mixed load for {seconds} s, then {} starts", what.starts));

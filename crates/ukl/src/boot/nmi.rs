@@ -1,0 +1,113 @@
+//! Interrupts that cannot be masked, from QEMU's monitor: they arrive between any two instructions of the guest.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::error::Result;
+
+/// How often we look whether the guest is up.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Injects until it is dropped.
+pub(super) struct Injector {
+    /// A path of bounded length: a socket's name has 108 bytes at most.
+    folder: tempfile::TempDir,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Injector {
+    /// Sends one interrupt `every` so often, from the moment when the guest's init wrote to `control`.
+    pub(super) fn start(every: Duration, control: PathBuf) -> Result<Self> {
+        let folder = tempfile::tempdir().context("failed to create a folder for QEMU's monitor")?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (socket, stopped) = (folder.path().join("monitor"), stop.clone());
+        let thread = std::thread::spawn(move || {
+            // A monitor that went away is a guest that ended.
+            let _ = inject(&socket, &control, every, &stopped);
+        });
+        Ok(Injector { folder, stop, thread: Some(thread) })
+    }
+
+    /// Where QEMU shall listen.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.folder.path().join("monitor")
+    }
+}
+
+impl Drop for Injector {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn inject(socket: &Path, control: &Path, every: Duration, stop: &AtomicBool) -> std::io::Result<()> {
+    // Before the kernel is up there is nobody to take one.
+    while fs::metadata(control).map_or(0, |facts| facts.len()) == 0 {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        std::thread::sleep(TICK);
+    }
+    let mut to = UnixStream::connect(socket)?;
+    to.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let mut from = BufReader::new(to.try_clone()?);
+    let mut answer = String::new();
+    from.read_line(&mut answer)?;
+    to.write_all(b"{\"execute\":\"qmp_capabilities\"}\n")?;
+    from.read_line(&mut answer)?;
+    while !stop.load(Ordering::Relaxed) {
+        to.write_all(b"{\"execute\":\"inject-nmi\"}\n")?;
+        answer.clear();
+        // The answer, or an event: either says that QEMU keeps up.
+        if from.read_line(&mut answer)? == 0 {
+            break;
+        }
+        std::thread::sleep(every);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn interrupts_begin_when_the_guest_is_up_and_end_with_the_injector() {
+        let dir = tempfile::tempdir().unwrap();
+        let control = dir.path().join("control");
+        let injector = Injector::start(Duration::from_millis(1), control.clone()).unwrap();
+        let listener = UnixListener::bind(injector.socket()).unwrap();
+        fs::write(&control, "start\n").unwrap();
+        let (mut qemu, _) = listener.accept().unwrap();
+        qemu.write_all(b"{\"QMP\":{}}\n").unwrap();
+        let mut said = BufReader::new(qemu.try_clone().unwrap());
+        let mut lines = [String::new(), String::new(), String::new()];
+        for line in &mut lines {
+            said.read_line(line).unwrap();
+            qemu.write_all(b"{\"return\":{}}\n").unwrap();
+        }
+        assert!(lines[0].contains("qmp_capabilities"), "{lines:?}");
+        assert!(lines[1].contains("inject-nmi") && lines[2].contains("inject-nmi"), "{lines:?}");
+        drop((said, qemu));
+        drop(injector);
+    }
+
+    #[test]
+    fn a_guest_that_never_comes_up_holds_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Injector::start(Duration::from_millis(1), dir.path().join("control")).unwrap());
+    }
+}
