@@ -20,7 +20,7 @@ const HELLO: &str = include_str!("../../../examples/hello/main.c");
 /// The smallest guest that is tried, in MiB, and the first that surely boots.
 const MEMORY_MIB: (u32, u32) = (8, 128);
 /// A guest that has not ended by then is not going to.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// What to measure.
 #[derive(Debug, Clone, Copy)]
