@@ -204,24 +204,24 @@ static int stopped_and_continued(long (*call)(void))
 	return reap(pid);
 }
 
-static long b_nanosleep(void) { return nanosleep(&(struct timespec){ 0, 300000000 }, NULL); }
-static long b_clock(void) { return clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ 0, 300000000 }, NULL); }
+static long b_nanosleep(void) { return nanosleep(&(struct timespec){ 0, 900000000 }, NULL); }
+static long b_clock(void) { return clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ 0, 900000000 }, NULL); }
 static long b_absolute(void)
 {
 	struct timespec when;
 
 	clock_gettime(CLOCK_MONOTONIC, &when);
-	when.tv_nsec += 300000000;
+	when.tv_nsec += 900000000;
 	when.tv_sec += when.tv_nsec / 1000000000;
 	when.tv_nsec %= 1000000000;
 	return clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL);
 }
-static long b_poll(void) { return poll(NULL, 0, 300); }
-static long b_ppoll(void) { return ppoll(NULL, 0, &(struct timespec){ 0, 300000000 }, NULL); }
-static long b_select(void) { return select(0, NULL, NULL, NULL, &(struct timeval){ 0, 300000 }); }
+static long b_poll(void) { return poll(NULL, 0, 900); }
+static long b_ppoll(void) { return ppoll(NULL, 0, &(struct timespec){ 0, 900000000 }, NULL); }
+static long b_select(void) { return select(0, NULL, NULL, NULL, &(struct timeval){ 0, 900000 }); }
 static long b_futex(void)
 {
-	return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &(struct timespec){ 0, 300000000 }, NULL, 0);
+	return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &(struct timespec){ 0, 900000000 }, NULL, 0);
 }
 
 CASE(restart_blocks)
