@@ -106,7 +106,7 @@ struct Guest(Child);
 impl Drop for Guest {
     fn drop(&mut self) {
         let pid = self.0.id().to_string();
-        let _ = Command::new("kill").args(["-INT", &pid]).status();
+        let _ = Command::new("sh").args(["-c", "kill -INT \"$0\"", &pid]).status();
         let _ = self.0.wait();
     }
 }

@@ -1,10 +1,10 @@
 //! build, run and up from end to end, with a `make` and a QEMU that only pretend: the real ones are not the point here.
 
 use std::fs;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::world::{done, Done, World};
+use crate::world::{done, kill, Done, World};
 
 const HELLO: &str = "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n";
 
@@ -88,7 +88,7 @@ fn start(world: &World, args: &[&str], mark: &str) -> Child {
 }
 
 fn interrupt(child: Child) -> Done {
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(kill("-INT", &child.id().to_string()));
     let start = Instant::now();
     let done = done(child.wait_with_output().unwrap());
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
@@ -97,7 +97,7 @@ fn interrupt(child: Child) -> Done {
 
 /// True when the fake that wrote its number into `mark` ends within seconds.
 fn ended(world: &World, mark: &str) -> bool {
-    let alive = || Command::new("kill").args(["-0", log(world, mark).trim()]).output().unwrap().status.success();
+    let alive = || kill("-0", log(world, mark).trim());
     let start = Instant::now();
     while alive() && start.elapsed() < Duration::from_secs(5) {
         std::thread::sleep(Duration::from_millis(20));
