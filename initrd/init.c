@@ -8,12 +8,9 @@
  * of environment variables, the path, the arguments and the variables.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
-#include <net/route.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -29,18 +26,35 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "init.h"
+
 #define CONSOLE "/dev/ttyS0"
 #define CONTROL "/dev/ttyS1"
 #define COMMANDS "/etc/ukl/command"
 #define PORT "/dev/vport0p1"
-#define READY "/etc/ukl/ready"
 
 static int control = -1;
 /* Where input comes from: see open_input. */
 static const char *input;
 
-/* Tells the host; a guest without a second port runs on in silence. */
-static void report(const char *format, ...)
+const char *word(const char *name)
+{
+	static char line[4096];
+	int fd = *line ? -1 : open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+	size_t length = strlen(name);
+	char *value = NULL;
+
+	if (fd >= 0) {
+		read(fd, line, sizeof line - 1);
+		close(fd);
+	}
+	for (const char *at = line; !value && (at = strstr(at, "ukl.")); at++)
+		if (!strncmp(at + 4, name, length) && at[4 + length] == '=')
+			sscanf(at + 5 + length, "%m[^ \n]", &value);
+	return value;
+}
+
+void report(const char *format, ...)
 {
 	char line[64];
 	va_list args;
@@ -52,7 +66,7 @@ static void report(const char *format, ...)
 	write(control, line, length);
 }
 
-static void complain(const char *what, const char *about)
+void complain(const char *what, const char *about)
 {
 	dprintf(2, "init: %s `%s`: %s\n", what, about, strerror(errno));
 }
@@ -83,50 +97,6 @@ static void mount_all(void)
 	symlink("fd/0", "/dev/stdin");
 	symlink("fd/1", "/dev/stdout");
 	symlink("fd/2", "/dev/stderr");
-}
-
-static void set_address(struct sockaddr *to, const char *address)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET };
-
-	inet_pton(AF_INET, address, &in.sin_addr);
-	memcpy(to, &in, sizeof in);
-}
-
-/* Brings `name` up with this address; false when there is no such interface. */
-static int interface_up(int fd, const char *name, const char *address, const char *mask)
-{
-	struct ifreq ifr = { 0 };
-
-	strcpy(ifr.ifr_name, name);
-	if (ioctl(fd, SIOCGIFFLAGS, &ifr))
-		return 0;
-	int flags = ifr.ifr_flags | IFF_UP | IFF_RUNNING;
-	set_address(&ifr.ifr_addr, address);
-	int failed = ioctl(fd, SIOCSIFADDR, &ifr);
-	set_address(&ifr.ifr_netmask, mask);
-	failed |= ioctl(fd, SIOCSIFNETMASK, &ifr);
-	ifr.ifr_flags = flags;
-	if (failed | ioctl(fd, SIOCSIFFLAGS, &ifr))
-		complain("cannot bring up", name);
-	return 1;
-}
-
-/* The addresses of QEMU's user-mode network. */
-static void network(void)
-{
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct rtentry route = { .rt_flags = RTF_UP | RTF_GATEWAY };
-
-	if (fd < 0)
-		return;
-	interface_up(fd, "lo", "127.0.0.1", "255.0.0.0");
-	set_address(&route.rt_dst, "0.0.0.0");
-	set_address(&route.rt_genmask, "0.0.0.0");
-	set_address(&route.rt_gateway, "10.0.2.2");
-	if (interface_up(fd, "eth0", "10.0.2.15", "255.255.255.0") && ioctl(fd, SIOCADDRT, &route))
-		complain("cannot set the route through", "eth0");
-	close(fd);
 }
 
 /*
@@ -199,15 +169,51 @@ static void open_console(void)
 		close(fd);
 }
 
+/* The program that runs, and the signal by which the host wants all to end. */
+static volatile pid_t current;
+static volatile sig_atomic_t stopped;
+
+/* The host sends lines `signal N`: the signal is for the program, whichever process that is by now. */
+static void listen_to_host(int unused)
+{
+	static char line[32];
+	static unsigned length;
+	int saved = errno;
+	char c;
+
+	(void)unused;
+	while (read(control, &c, 1) == 1) {
+		if (c != '\n') {
+			if (length < sizeof line - 1)
+				line[length++] = c;
+			continue;
+		}
+		line[length] = 0;
+		length = 0;
+		int number = strncmp(line, "signal ", 7) ? 0 : atoi(line + 7);
+		if (number == SIGTERM || number == SIGKILL)
+			stopped = number;
+		if (number > 0 && current > 0)
+			kill(current, number);
+	}
+	errno = saved;
+}
+
 static void open_control(void)
 {
 	struct termios t;
 
 	control = open(CONTROL, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (control >= 0 && !tcgetattr(control, &t)) {
-		cfmakeraw(&t);
-		tcsetattr(control, TCSANOW, &t);
-	}
+	if (control < 0 || tcgetattr(control, &t))
+		return;
+	cfmakeraw(&t);
+	/* Whoever reads takes what there is. */
+	t.c_cc[VMIN] = 0;
+	tcsetattr(control, TCSANOW, &t);
+	/* A signal for each arrival: no process of ours need wait for the host. */
+	sigaction(SIGIO, &(struct sigaction){ .sa_handler = listen_to_host, .sa_flags = SA_RESTART }, NULL);
+	fcntl(control, F_SETOWN, getpid());
+	fcntl(control, F_SETFL, O_ASYNC);
 }
 
 /*
@@ -234,14 +240,17 @@ static pid_t start(const char *path, char **argv, char **envp)
 static int wait_for(pid_t pid)
 {
 	int status;
+	pid_t ended;
 
-	for (;;) {
-		pid_t ended = wait(&status);
-		if (ended == pid)
-			return status;
-		if (ended < 0 && errno != EINTR)
-			return 255 << 8;
-	}
+	current = pid;
+	/* The host may have been faster. */
+	if (stopped)
+		kill(pid, stopped);
+	do
+		ended = wait(&status);
+	while (ended >= 0 ? ended != pid : errno == EINTR);
+	current = 0;
+	return ended < 0 ? 255 << 8 : status;
 }
 
 /*
@@ -301,35 +310,38 @@ static int wait_for_daemons(pid_t session, int status)
 	return status;
 }
 
-/* Whether somebody listens on the port, as a table of /proc/net says. */
+/*
+ * Whether somebody listens on the port, as a table of /proc/net says; on the
+ * loopback alone nobody outside can reach them.
+ */
 static int listens(const char *table, unsigned port)
 {
 	FILE *file = fopen(table, "re");
-	char line[256];
+	char line[256], address[33];
 	unsigned local, state;
 	int found = 0;
 
 	while (file && !found && fgets(line, sizeof line, file))
-		found = sscanf(line, " %*u: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x", &local, &state) == 2 &&
-			local == port && state == 10;
+		found = sscanf(line, " %*u: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x", address, &local, &state) == 3 &&
+			local == port && state == 10 && strcmp(address, "0100007F");
 	if (file)
 		fclose(file);
 	return found;
 }
 
-/* Tells the host once the program listens on the port that READY names, if there is one. */
+/* Tells the host once the program listens on the port that it asks for, if it does. */
 static void watch_port(void)
 {
-	unsigned port;
-	FILE *file = fopen(READY, "re");
-	int known = file && fscanf(file, "%u", &port) == 1;
+	const char *ready = word("ready");
+	unsigned port = ready ? atoi(ready) : 0, doze = 20000;
 
-	if (file)
-		fclose(file);
-	if (!known || fork() != 0)
+	if (!port || fork() != 0)
 		return;
-	while (!listens("/proc/net/tcp", port) && !listens("/proc/net/tcp6", port))
-		usleep(20000);
+	while (!listens("/proc/net/tcp", port) && !listens("/proc/net/tcp6", port)) {
+		usleep(doze);
+		/* Some never listen: that must not cost them time. */
+		doze += doze < 1000000 ? doze / 50 : 0;
+	}
 	report("ready\n");
 	_exit(0);
 }
@@ -391,7 +403,7 @@ static void run_commands(void)
 	input = next();
 	for (unsigned index = 0;; index++) {
 		char *argc = next(), *envc = next(), *path = next();
-		if (!path)
+		if (!path || stopped)
 			return;
 		char **argv = strings(argc), **envp = strings(envc);
 		open_console();

@@ -71,6 +71,8 @@ pub struct BootRun {
     pub ends: Vec<Outcome>,
     /// QEMU start to the program's first output, in seconds.
     pub first_output_s: Option<f64>,
+    /// QEMU start to the moment when the program listened at its port, in seconds.
+    pub ready_s: Option<f64>,
     /// QEMU start to QEMU end, in seconds.
     pub total_s: f64,
     /// What the console showed.
@@ -161,6 +163,7 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
             outcome: Outcome::Exited(0),
             ends: Vec::new(),
             first_output_s: None,
+            ready_s: None,
             total_s: 0.0,
             console: Vec::new(),
         });
@@ -169,7 +172,7 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
     workdir::write_atomic(&dir.qemu_line(), format!("#!/bin/sh\nexec {}\n", cmd.display()).as_bytes())?;
     workdir::set_mode(&dir.qemu_line(), 0o755)?;
     workdir::write_atomic(&dir.control(), b"")?;
-    let streamed = stream::run(shell, &cmd, image, options)?;
+    let streamed = stream::run(shell, &cmd, image, options, endpoint(image, options))?;
     drop(injector);
     let text = String::from_utf8_lossy(&streamed.console);
     let facts = console::read(&text);
@@ -190,8 +193,9 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
         return Err(no_boot(&streamed, image, &cmd.display()).into());
     }
     let first_output_s = streamed.first_output.map(|time| time.as_secs_f64());
+    let ready_s = streamed.ready.map(|time| time.as_secs_f64());
     let total_s = streamed.total.as_secs_f64();
-    Ok(BootRun { outcome, ends, first_output_s, total_s, console: streamed.console })
+    Ok(BootRun { outcome, ends, first_output_s, ready_s, total_s, console: streamed.console })
 }
 
 fn no_boot(streamed: &stream::Streamed, image: &Image, command: &str) -> crate::error::Failure {
@@ -216,6 +220,10 @@ fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
     let engine = accel::choose(shell, cache, options.accel, &kernel)?;
     let input = Input::of(options.attach, &options.what);
     let mut words = options.words.clone();
+    // Without init nobody watches.
+    if let (Some(port), false) = (ready_port(image, options), matches!(options.what, What::Pid1(_))) {
+        words.push(format!("ukl.ready={port}"));
+    }
     if let What::Pid1(args) = &options.what {
         words.push(format!("rdinit={}", info.trigger));
         let args = args.as_ref().unwrap_or(&info.args);
@@ -230,7 +238,7 @@ fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
         engine,
         memory_mib: options.memory_mib.unwrap_or(info.memory_mib),
         cpus,
-        ports: options.ports.clone().unwrap_or_else(|| info.ports.clone()),
+        ports: ports(image, options).to_vec(),
         kernel,
         initrd: ram_disk(shell, image, &options.what, input)?,
         control: image.dir.control(),
@@ -238,6 +246,23 @@ fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
         monitor: None,
         words,
     })
+}
+
+/// The guest's port that tells that the program is ready: the manifest's, else the first that is forwarded.
+fn ready_port(image: &Image, options: &Options) -> Option<u16> {
+    let forwarded = ports(image, options).first().map(|(_, guest)| *guest);
+    image.info.ready.or(forwarded)
+}
+
+fn ports<'a>(image: &'a Image, options: &'a Options) -> &'a [(u16, u16)] {
+    options.ports.as_ref().unwrap_or(&image.info.ports)
+}
+
+/// Where this machine reaches that port.
+fn endpoint(image: &Image, options: &Options) -> Option<String> {
+    let port = ready_port(image, options)?;
+    let (host, _) = ports(image, options).iter().find(|(_, guest)| *guest == port)?;
+    Some(format!("127.0.0.1:{host}"))
 }
 
 /// One argument on the kernel's command line.

@@ -45,6 +45,9 @@ pub struct Info {
     pub cpus: u32,
     /// Forwarded TCP ports: (host, guest).
     pub ports: Vec<(u16, u16)>,
+    /// TCP port of the guest that answers once the program is ready.
+    #[serde(default)]
+    pub ready: Option<u16>,
     /// The kernel.
     pub kernel: KernelInfo,
     /// The compiler of the program, as it names itself.
@@ -132,6 +135,7 @@ pub fn describe(parts: &Parts, files: BTreeMap<String, FileInfo>) -> Info {
         memory_mib: manifest.machine.memory_mib,
         cpus: manifest.machine.cpus,
         ports: manifest.machine.ports.clone(),
+        ready: manifest.ready,
         kernel,
         compiler: parts.toolchain.version.clone(),
         files,
@@ -178,6 +182,7 @@ mod tests {
             memory_mib: 128,
             cpus: 1,
             ports: vec![(8080, 80)],
+            ready: None,
             kernel,
             compiler: "gcc".into(),
             files: BTreeMap::new(),

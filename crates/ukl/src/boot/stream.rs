@@ -6,6 +6,8 @@ use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
+use formats::console;
+
 use crate::error::Result;
 use crate::image::Image;
 use crate::run::{Cmd, Shell};
@@ -22,6 +24,7 @@ pub(super) struct Streamed {
     pub(super) status: ExitStatus,
     pub(super) end: End,
     pub(super) first_output: Option<Duration>,
+    pub(super) ready: Option<Duration>,
     pub(super) total: Duration,
 }
 
@@ -42,8 +45,14 @@ const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// How often the clock, the control port and Ctrl-C are looked at while the guest is silent.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Runs QEMU to its end, or to ours.
-pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options) -> Result<Streamed> {
+/// Runs QEMU to its end, or to ours; says when the program answers at `endpoint`.
+pub(super) fn run(
+    shell: &Shell,
+    cmd: &Cmd,
+    image: &Image,
+    options: &Options,
+    endpoint: Option<String>,
+) -> Result<Streamed> {
     let route = Input::of(options.attach, &options.what);
     let _terminal = Terminal::save(route == Input::Terminal);
     let input = match route {
@@ -62,7 +71,7 @@ pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options) ->
         None => {}
     }
     let console = reader(guest.0.stdout.take(), start);
-    let mut watch = Watch::new(image, options, start, begin)?;
+    let mut watch = Watch::new(image, options, start, begin, endpoint)?;
     let end = watch.until_the_end(&console)?;
     if end != End::Itself || crate::run::interrupted() {
         guest.kill();
@@ -78,6 +87,7 @@ pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options) ->
         status,
         end,
         first_output: watch.first_output,
+        ready: watch.ready,
         total,
     })
 }
@@ -102,6 +112,7 @@ impl Drop for Guest {
 /// What is known about the guest so far.
 struct Watch {
     attach: bool,
+    start: Instant,
     deadline: Option<Instant>,
     boot_deadline: Instant,
     log: File,
@@ -109,15 +120,25 @@ struct Watch {
     control_text: String,
     console: Vec<u8>,
     first_output: Option<Duration>,
+    /// Where the program can be reached, and when it could.
+    endpoint: Option<String>,
+    ready: Option<Duration>,
     /// Tells the forwarding of our input to begin.
     begin: Option<Sender<()>>,
     waits_for_run: bool,
 }
 
 impl Watch {
-    fn new(image: &Image, options: &Options, start: Instant, begin: Sender<()>) -> Result<Self> {
+    fn new(
+        image: &Image,
+        options: &Options,
+        start: Instant,
+        begin: Sender<()>,
+        endpoint: Option<String>,
+    ) -> Result<Self> {
         Ok(Watch {
             attach: options.attach,
+            start,
             deadline: options.timeout.map(|limit| start + limit),
             boot_deadline: start + BOOT_LIMIT,
             log: File::create(image.dir.console())?,
@@ -125,6 +146,8 @@ impl Watch {
             control_text: String::new(),
             console: Vec::new(),
             first_output: None,
+            endpoint,
+            ready: None,
             begin: Some(begin),
             // Process 1 is the program: nobody announces it.
             waits_for_run: !matches!(options.what, What::Pid1(_)),
@@ -172,6 +195,7 @@ impl Watch {
         // QEMU empties the file when it starts; before that there is nothing in it.
         if self.control.read_to_end(&mut bytes)? > 0 {
             self.control_text.push_str(&String::from_utf8_lossy(&bytes));
+            self.look_for_ready();
         }
         let runs = !self.waits_for_run || self.control_text.contains("run 0\n");
         if runs {
@@ -181,6 +205,17 @@ impl Watch {
             }
         }
         Ok(())
+    }
+
+    fn look_for_ready(&mut self) {
+        if self.ready.is_some() || !console::control(&self.control_text).ready {
+            return;
+        }
+        let time = self.start.elapsed();
+        self.ready = Some(time);
+        if let Some(endpoint) = &self.endpoint {
+            term::say(&format!("ready: {endpoint} answers after {:.1} s", time.as_secs_f64()));
+        }
     }
 }
 

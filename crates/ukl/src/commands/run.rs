@@ -103,6 +103,7 @@ fn describe(run: &BootRun, dir: &ImageDir) -> Value {
         "outcome": outcome,
         "detail": detail,
         "first_output_s": run.first_output_s,
+        "ready_s": run.ready_s,
         "total_s": run.total_s,
         "console": String::from_utf8_lossy(&run.console),
         "console_log": dir.console(),

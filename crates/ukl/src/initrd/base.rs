@@ -17,7 +17,13 @@ use crate::toolchain::Toolchain;
 use crate::workdir::{self, Cache};
 
 const LIST: &str = include_str!("../../../../initrd/files.list");
-const INIT: &str = include_str!("../../../../initrd/init.c");
+/// What init is compiled from.
+const SOURCES: [(&str, &str); 4] = [
+    ("init.c", include_str!("../../../../initrd/init.c")),
+    ("net.c", include_str!("../../../../initrd/net.c")),
+    ("dhcp.c", include_str!("../../../../initrd/dhcp.c")),
+    ("init.h", include_str!("../../../../initrd/init.h")),
+];
 /// What the list's locations name.
 const FILES: [(&str, &str); 4] = [
     ("etc/passwd", include_str!("../../../../initrd/etc/passwd")),
@@ -30,18 +36,21 @@ const CFLAGS: [&str; 4] = ["-std=gnu11", "-Os", "-Wall", "-Wextra"];
 /// The compiled init: an ordinary static ring-3 program.
 pub(super) fn init(shell: &Shell, cache: &Cache, toolchain: &Toolchain, sysroot: &Sysroot) -> Result<PathBuf> {
     let flags = CFLAGS.join(" ");
-    let key = workdir::hash(["init-1", INIT, &flags, &sysroot.key, &toolchain.id])[..16].to_owned();
+    let mut parts = vec!["init-2", &flags, &sysroot.key, &toolchain.id];
+    parts.extend(SOURCES.iter().flat_map(|(name, text)| [*name, *text]));
+    let key = workdir::hash(parts)[..16].to_owned();
     let entry = cache.entry("init", &key);
     let program = entry.join("init");
     if entry.exists() {
         return Ok(program);
     }
+    let units = || SOURCES.iter().filter_map(|(name, _)| name.strip_suffix(".c"));
     let compile = |dir: &Path| {
         let cmd = Cmd::new(&toolchain.cc).args(sysroot.cflags(toolchain)).args(CFLAGS).arg("-c");
-        cmd.arg("-o").arg(dir.join("init.o")).arg(dir.join("init.c"))
+        cmd.args(units().map(|unit| format!("{unit}.c"))).cwd(dir)
     };
     let link = |dir: &Path| {
-        let objects = [dir.join("init.o")];
+        let objects: Vec<PathBuf> = units().map(|unit| dir.join(format!("{unit}.o"))).collect();
         link::executable(shell, toolchain, sysroot, &objects, &dir.join("init"), &dir.join("link.log"))
     };
     if shell.dry_run {
@@ -52,7 +61,9 @@ pub(super) fn init(shell: &Shell, cache: &Cache, toolchain: &Toolchain, sysroot:
     let _lock = cache.lock("init", &key)?;
     if !entry.exists() {
         let staging = workdir::staging(&entry)?;
-        workdir::write_atomic(&staging.path().join("init.c"), INIT.as_bytes())?;
+        for (name, text) in SOURCES {
+            workdir::write_atomic(&staging.path().join(name), text.as_bytes())?;
+        }
         shell.check(&compile(staging.path()), Class::Host)?;
         link(staging.path())?;
         workdir::commit(&staging.keep(), &entry)?;
@@ -65,9 +76,6 @@ pub(super) fn archive(manifest: &Manifest) -> Result<Vec<u8>> {
     let mut entries = parse_list(LIST)?;
     let trigger = format!("\x7fUKL\n{}\n", manifest.name);
     entries.push(Entry::file(&manifest.trigger, 0o755, trigger));
-    if let Some(port) = manifest.ready {
-        entries.push(Entry::file("/etc/ukl/ready", 0o644, format!("{port}\n")));
-    }
     for file in &manifest.files {
         let guest = guest_entries(file)?;
         // The program's own file wins over ours, for instance its /etc/hosts.

@@ -15,7 +15,7 @@ pub(super) const KERNEL_VERSION: &str = "6.12";
 pub(super) const MEMORY_MIB: u32 = 128;
 const CPUS_MAX: u32 = 64;
 /// What the image itself puts into the guest.
-const RESERVED: [&str; 4] = ["/init", "/twin", "/etc/ukl/command", "/etc/ukl/ready"];
+const RESERVED: [&str; 3] = ["/init", "/twin", "/etc/ukl/command"];
 const EXTENSIONS: [&str; 8] = ["c", "cc", "cpp", "cxx", "s", "S", "o", "a"];
 
 /// A value that cannot be used: where it stands and why.

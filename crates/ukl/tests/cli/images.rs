@@ -159,6 +159,18 @@ fn options_reach_the_machine() {
 }
 
 #[test]
+fn a_run_says_when_the_port_answers() {
+    let world = world();
+    built(&world);
+    tell(&world, "start\nready\nrun 0\nexit 0\n", "");
+    let done = world.ukl(&["run", "a.c", "--accel", "tcg", "-p", "8080:80", "-p", "2222:22"]);
+    assert!(done.err.starts_with("ready: 127.0.0.1:8080 answers after ") && done.code == Some(0), "{done:?}");
+    assert!(log(&world, "qemu.log").contains(" ukl.ready=80 "), "{}", log(&world, "qemu.log"));
+    let json = world.ukl(&["run", "a.c", "--accel", "tcg", "--json"]).json();
+    assert!(json["result"]["run"]["ready_s"].as_f64().unwrap() > 0.0, "{json}");
+}
+
+#[test]
 fn signals_panics_and_silence_are_told_apart() {
     let world = world();
     built(&world);

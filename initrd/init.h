@@ -1,0 +1,26 @@
+/* What the parts of init share. */
+#include <netinet/in.h>
+
+/* The value of the kernel's word `ukl.NAME=…`, with which the host tells us things; NULL when there is none. */
+const char *word(const char *name);
+
+/* Tells the host on the second serial port; a guest without one runs on in silence. */
+void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Says on the console what failed, about what and why (errno). */
+void complain(const char *what, const char *about);
+
+/* Brings up the loopback and the first card, as the host says. */
+void network(void);
+
+/* What a network tells its member; zero where it says nothing. */
+struct lease {
+	struct in_addr address, mask, gateway, dns, server;
+	unsigned seconds;
+};
+
+/*
+ * Asks on the interface for a lease, or for more time of the one that `lease`
+ * holds already; false when nobody answers or it is refused.
+ */
+int dhcp(const char *interface, struct lease *lease);
