@@ -21,7 +21,7 @@
 #define TRIES 5
 
 enum { DISCOVER = 1, OFFER, REQUEST, ACK = 5, NAK };
-enum { MASK = 1, ROUTER = 3, DNS = 6, ADDRESS = 50, SECONDS, TYPE, SERVER, WANTED, END = 255 };
+enum { MASK = 1, ROUTER = 3, DNS = 6, ADDRESS = 50, SECONDS, TYPE = 53, SERVER, WANTED, END = 255 };
 
 struct message {
 	uint8_t op, hardware, hardware_length, hops;
@@ -77,7 +77,6 @@ static void ask(int fd, struct message *m, uint8_t type, const struct lease *lea
 	}
 	at = put(at, WANTED, wanted, sizeof wanted);
 	*at = END;
-	/* Lost or refused: the next try asks again. */
 	sendto(fd, m, sizeof *m, 0, (struct sockaddr *)&all, sizeof all);
 }
 

@@ -278,6 +278,8 @@ pub struct Control {
     pub started: bool,
     /// The program listens on the port that its manifest calls ready.
     pub ready: bool,
+    /// The address that a server gave the guest.
+    pub address: Option<String>,
     /// The commands that init began, in order.
     pub runs: Vec<Run>,
     /// Lines that are no report.
@@ -293,7 +295,7 @@ pub struct Run {
     pub end: Option<End>,
 }
 
-/// Reads the control text: lines `start`, `run N`, `ready`, `exit N`, `signal N`. A last line without its end is left out.
+/// Reads the control text: lines `start`, `run N`, `ready`, `address A`, `exit N`, `signal N`. A last line without its end is left out.
 pub fn control(text: &str) -> Control {
     let mut control = Control::default();
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -307,6 +309,8 @@ pub fn control(text: &str) -> Control {
             control.started = true;
         } else if line == "ready" {
             control.ready = true;
+        } else if let Some(address) = line.strip_prefix("address ") {
+            control.address = Some(address.to_string());
         } else if let Some(index) = number("run") {
             control.runs.push(Run { index, end: None });
         } else if let Some(end) = end {

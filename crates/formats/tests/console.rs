@@ -181,7 +181,7 @@ fn reports_of_init() {
     let run = |index, end| Run { index, end };
     let all = control("start\r\nrun 0\r\nexit 42\r\nrun 1\r\nsignal 11\r\nrun 2\r\n");
     let runs = vec![run(0, Some(End::Exited(42))), run(1, Some(End::Killed(11))), run(2, None)];
-    assert_eq!(all, Control { started: true, ready: false, runs, unknown: vec![] });
+    assert_eq!(all, Control { started: true, ready: false, address: None, runs, unknown: vec![] });
     // One command, not announced.
     assert_eq!(control("start\nexit 0\n").runs, [run(0, Some(End::Exited(0)))]);
     assert_eq!(control("exit 0\nexit 1\n").runs, [run(0, Some(End::Exited(0))), run(1, Some(End::Exited(1)))]);
@@ -194,4 +194,11 @@ fn reports_that_are_cut_off_or_unknown() {
     let odd = control("start\nexit 300\nsignal 0\nsignal 99\nexit\nrun x\nSeaBIOS\n");
     assert_eq!(odd.unknown, ["exit 300", "signal 0", "signal 99", "exit", "run x", "SeaBIOS"]);
     assert!(odd.started && odd.runs.is_empty());
+}
+
+#[test]
+fn a_server_is_ready_at_the_address_that_it_was_given() {
+    let text = control("start\naddress 172.44.0.50\nrun 0\nready\nadd");
+    assert_eq!((text.ready, text.address.as_deref()), (true, Some("172.44.0.50")));
+    assert_eq!(text.unknown, Vec::<String>::new());
 }

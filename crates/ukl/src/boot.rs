@@ -1,6 +1,7 @@
 //! [`Image`] → [`BootRun`]: QEMU started, streamed, judged.
 
 mod accel;
+mod net;
 mod nmi;
 mod panic;
 mod qemu;
@@ -16,8 +17,9 @@ use formats::console::{self, End};
 use crate::error::{fail, Class, Result, EXIT_PANIC, EXIT_TIMEOUT};
 use crate::image::{Image, Info};
 use crate::initrd::{self, Command, Console, Mode};
+use crate::manifest::Network;
 use crate::run::Shell;
-use crate::workdir::{self, Cache};
+use crate::workdir::{self, Cache, RunDir};
 
 use nmi::Injector;
 use stdin::Input;
@@ -111,6 +113,8 @@ pub struct Options {
     pub cpus: Option<u32>,
     /// Forwarded TCP ports: (host, guest).
     pub ports: Option<Vec<(u16, u16)>>,
+    /// The network, as far as it is to differ from the image's.
+    pub network: Network,
     /// The guest is stopped after this time.
     pub timeout: Option<Duration>,
     /// The console appears on our standard output, and our standard input reaches the program.
@@ -131,6 +135,7 @@ impl Options {
             memory_mib: None,
             cpus: None,
             ports: None,
+            network: Network::default(),
             timeout: None,
             attach: true,
             words: Vec::new(),
@@ -146,7 +151,7 @@ impl Options {
 /// QEMU ended before the guest's init began (class `Boot`).
 pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Result<BootRun> {
     let dir = &image.dir;
-    let mut machine = machine(shell, cache, image, options)?;
+    let mut machine = machine(shell, cache, image, options, &dir.run())?;
     let injector = match options.nmi.filter(|_| !shell.dry_run) {
         Some(every) => {
             // Whether the guest is up is read from there: the last boot's must be gone.
@@ -172,7 +177,7 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
     workdir::write_atomic(&dir.qemu_line(), format!("#!/bin/sh\nexec {}\n", cmd.display()).as_bytes())?;
     workdir::set_mode(&dir.qemu_line(), 0o755)?;
     workdir::write_atomic(&dir.control(), b"")?;
-    let streamed = stream::run(shell, &cmd, image, options, endpoint(image, options))?;
+    let streamed = stream::run(shell, &cmd, image, options, net::endpoint(image, options))?;
     drop(injector);
     let text = String::from_utf8_lossy(&streamed.console);
     let facts = console::read(&text);
@@ -212,17 +217,19 @@ fn no_boot(streamed: &stream::Streamed, image: &Image, command: &str) -> crate::
 }
 
 /// The machine for this image and these options; writes the RAM disk if the image's own does not do.
-fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Result<qemu::Machine> {
+fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options, files: &RunDir) -> Result<qemu::Machine> {
     let info = &image.info;
     let cpus = options.cpus.unwrap_or(info.cpus);
-    let kind = options.machine.unwrap_or(if cpus == 1 { Kind::Microvm } else { Kind::Q35 });
+    let fits_microvm = cpus == 1 && !net::needs_pci(image, options);
+    let kind = options.machine.unwrap_or(if fits_microvm { Kind::Microvm } else { Kind::Q35 });
     let kernel = image.dir.vmlinux();
     let engine = accel::choose(shell, cache, options.accel, &kernel)?;
     let input = Input::of(options.attach, &options.what);
     let mut words = options.words.clone();
     // Without init nobody watches.
-    if let (Some(port), false) = (ready_port(image, options), matches!(options.what, What::Pid1(_))) {
-        words.push(format!("ukl.ready={port}"));
+    if !matches!(options.what, What::Pid1(_)) {
+        words.extend(net::ready_port(image, options).map(|port| format!("ukl.ready={port}")));
+        words.extend(net::words(image, options));
     }
     if let What::Pid1(args) = &options.what {
         words.push(format!("rdinit={}", info.trigger));
@@ -238,31 +245,14 @@ fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
         engine,
         memory_mib: options.memory_mib.unwrap_or(info.memory_mib),
         cpus,
-        ports: ports(image, options).to_vec(),
+        card: net::card(shell, image, options, kind, cpus, files)?,
         kernel,
-        initrd: ram_disk(shell, image, &options.what, input)?,
-        control: image.dir.control(),
+        initrd: ram_disk(shell, image, &options.what, input, files)?,
+        control: files.control(),
         input_port: input == Input::Port,
         monitor: None,
         words,
     })
-}
-
-/// The guest's port that tells that the program is ready: the manifest's, else the first that is forwarded.
-fn ready_port(image: &Image, options: &Options) -> Option<u16> {
-    let forwarded = ports(image, options).first().map(|(_, guest)| *guest);
-    image.info.ready.or(forwarded)
-}
-
-fn ports<'a>(image: &'a Image, options: &'a Options) -> &'a [(u16, u16)] {
-    options.ports.as_ref().unwrap_or(&image.info.ports)
-}
-
-/// Where this machine reaches that port.
-fn endpoint(image: &Image, options: &Options) -> Option<String> {
-    let port = ready_port(image, options)?;
-    let (host, _) = ports(image, options).iter().find(|(_, guest)| *guest == port)?;
-    Some(format!("127.0.0.1:{host}"))
 }
 
 /// One argument on the kernel's command line.
@@ -275,7 +265,7 @@ fn kernel_word(arg: &str) -> Result<String> {
 }
 
 /// The image's own RAM disk, or one that is composed for this run.
-fn ram_disk(shell: &Shell, image: &Image, what: &What, input: Input) -> Result<PathBuf> {
+fn ram_disk(shell: &Shell, image: &Image, what: &What, input: Input, files: &RunDir) -> Result<PathBuf> {
     let Info { name, trigger, args, env, .. } = &image.info;
     let mut mode = mode(image, what);
     match input {
@@ -286,8 +276,7 @@ fn ram_disk(shell: &Shell, image: &Image, what: &What, input: Input) -> Result<P
     if mode == default_mode(name, trigger, args, env) {
         return Ok(image.dir.initrd());
     }
-    let path = image.dir.stage("initrd").join("run.cpio");
-    Ok(initrd::compose(shell, &image.dir, &mode, path)?.path)
+    Ok(initrd::compose(shell, &image.dir, &mode, files.initrd())?.path)
 }
 
 /// What init does in an image unless a run says otherwise: it starts the program `name` by its trigger.

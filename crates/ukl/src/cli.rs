@@ -158,6 +158,15 @@ pub struct BootOptions {
     /// Forward a TCP port of this machine to the guest
     #[arg(short, long = "port", value_name = "HOST:GUEST", value_parser = manifest::port, help_heading = "Boot options")]
     pub ports: Vec<(u16, u16)>,
+    /// What the network card is connected to: user, none, tap=NAME or bridge=NAME
+    #[arg(long, value_name = "HOW", value_parser = manifest::net, help_heading = "Boot options")]
+    pub net: Option<manifest::Net>,
+    /// The guest's address: dhcp, or as 172.44.0.2/24,gw=172.44.0.1
+    #[arg(long, value_name = "ADDRESS", value_parser = manifest::ip, help_heading = "Boot options")]
+    pub ip: Option<manifest::Ip>,
+    /// Queues of the network card, one for each CPU at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=manifest::QUEUES_MAX as i64), help_heading = "Boot options")]
+    pub queues: Option<u32>,
     /// A shell on the console; type the trigger (/UKL) to start the program
     #[arg(long, help_heading = "Boot options", conflicts_with_all = ["pid1", "twin"])]
     pub shell: bool,

@@ -55,6 +55,7 @@ const NEEDS: &[Need] = &[
         "the kernel's source, unless the manifest names another",
     ),
     program("qemu-system-x86_64", "qemu-system-x86", "boots images"),
+    program("ip", "iproute2", "taps and bridges: `ukl run --net`"),
     file("/bin/busybox", "busybox-static", "the shell of `ukl run --shell`"),
 ];
 

@@ -158,7 +158,8 @@ pub fn render(error: &anyhow::Error) -> (String, u8) {
         text.push_str(&format!("\n  log     {}", log.display()));
     }
     if let Some(hint) = &report.hint {
-        text.push_str(&format!("\n  hint    {hint}"));
+        // Several lines are commands, one under the other.
+        text.push_str(&format!("\n  hint    {}", hint.replace('\n', "\n          ")));
     }
     (text, report.code)
 }

@@ -10,7 +10,7 @@ use crate::config::Configured;
 use crate::error::{fail, Class, Result};
 use crate::initrd::Initrd;
 use crate::kernel::Kernel;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Network};
 use crate::patch::PatchedSource;
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, ImageDir};
@@ -45,6 +45,9 @@ pub struct Info {
     pub cpus: u32,
     /// Forwarded TCP ports: (host, guest).
     pub ports: Vec<(u16, u16)>,
+    /// The network card.
+    #[serde(default)]
+    pub network: Network,
     /// TCP port of the guest that answers once the program is ready.
     #[serde(default)]
     pub ready: Option<u16>,
@@ -135,6 +138,7 @@ pub fn describe(parts: &Parts, files: BTreeMap<String, FileInfo>) -> Info {
         memory_mib: manifest.machine.memory_mib,
         cpus: manifest.machine.cpus,
         ports: manifest.machine.ports.clone(),
+        network: manifest.machine.network.clone(),
         ready: manifest.ready,
         kernel,
         compiler: parts.toolchain.version.clone(),
@@ -182,6 +186,7 @@ mod tests {
             memory_mib: 128,
             cpus: 1,
             ports: vec![(8080, 80)],
+            network: Network::default(),
             ready: None,
             kernel,
             compiler: "gcc".into(),

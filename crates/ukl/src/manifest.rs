@@ -3,6 +3,7 @@
 mod check;
 mod fields;
 mod load;
+mod net;
 mod raw;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use crate::debian::Condition;
 
 pub use fields::{kernel_source, memory_mib, port};
 pub use load::{from_files, from_program, load};
+pub use net::{ip, net, Address, Ip, Net, Network, QUEUES_MAX};
 pub use raw::schema;
 
 /// Which C library the program is linked with.
@@ -70,6 +72,8 @@ pub struct Machine {
     pub cpus: u32,
     /// Forwarded TCP ports: (host, guest).
     pub ports: Vec<(u16, u16)>,
+    /// The network card.
+    pub network: Network,
 }
 
 /// Where a source tree of the program comes from.

@@ -176,19 +176,24 @@ impl ImageDir {
         }
     }
 
+    /// What the last boot left.
+    pub fn run(&self) -> RunDir {
+        RunDir { root: self.root.clone(), parts: self.stage("boot") }
+    }
+
     /// The exact QEMU line of the last boot.
     pub fn qemu_line(&self) -> PathBuf {
-        self.root.join("qemu.sh")
+        self.run().qemu_line()
     }
 
     /// The serial console of the last boot.
     pub fn console(&self) -> PathBuf {
-        self.root.join("console.log")
+        self.run().console()
     }
 
     /// What init told the host in the last boot (the second serial port).
     pub fn control(&self) -> PathBuf {
-        self.root.join("control.log")
+        self.run().control()
     }
 
     /// The log of `stage` (`compile`, `kernel`, …).
@@ -199,6 +204,45 @@ impl ImageDir {
     /// Intermediate files of `stage`.
     pub fn stage(&self, stage: &str) -> PathBuf {
         self.root.join("stages").join(stage)
+    }
+}
+
+/// The files of one boot: in the image folder, or in the folder of a guest in the background.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    root: PathBuf,
+    parts: PathBuf,
+}
+
+impl RunDir {
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The exact QEMU line.
+    pub fn qemu_line(&self) -> PathBuf {
+        self.root.join("qemu.sh")
+    }
+
+    /// The serial console.
+    pub fn console(&self) -> PathBuf {
+        self.root.join("console.log")
+    }
+
+    /// What init told the host (the second serial port).
+    pub fn control(&self) -> PathBuf {
+        self.root.join("control.log")
+    }
+
+    /// The RAM disk, when the image's own does not do.
+    pub fn initrd(&self) -> PathBuf {
+        self.parts.join("run.cpio")
+    }
+
+    /// What QEMU runs to ready a tap device.
+    pub fn tap_script(&self) -> PathBuf {
+        self.parts.join("tap-up")
     }
 }
 

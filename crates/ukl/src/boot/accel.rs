@@ -80,7 +80,7 @@ fn probe(shell: &Shell, kernel: &Path) -> Result<bool> {
         engine: Engine::Kvm,
         memory_mib: 128,
         cpus: 1,
-        ports: Vec::new(),
+        card: None,
         kernel: kernel.to_owned(),
         initrd,
         control: dir.path().join("control"),

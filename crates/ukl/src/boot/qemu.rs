@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use crate::run::Cmd;
 
+use super::net::Card;
+
 /// What runs the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -36,8 +38,8 @@ pub struct Machine {
     pub memory_mib: u32,
     /// Virtual CPUs.
     pub cpus: u32,
-    /// Forwarded TCP ports: (host, guest).
-    pub ports: Vec<(u16, u16)>,
+    /// The network card.
+    pub card: Option<Card>,
     /// The kernel: an ELF file is started as it is, without boot loader and decompression.
     pub kernel: PathBuf,
     /// The RAM disk.
@@ -122,17 +124,10 @@ pub fn command(machine: &Machine) -> Cmd {
         let socket = monitor.display().to_string().replace(',', ",,");
         cmd = cmd.args(["-qmp", &format!("unix:{socket},server=on,wait=off")]);
     }
-    if machine.ports.is_empty() {
-        return cmd;
+    match &machine.card {
+        Some(card) => cmd.args(card.args(machine.kind)),
+        None => cmd,
     }
-    let forward = |(host, guest): &(u16, u16)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
-    let forwards: String = machine.ports.iter().map(forward).collect();
-    let device = match machine.kind {
-        Kind::Microvm => "virtio-net-device,netdev=net0",
-        // Without an option ROM: nobody boots from the network.
-        Kind::Q35 => "virtio-net-pci,netdev=net0,romfile=",
-    };
-    cmd.args(["-netdev", &format!("user,id=net0{forwards}"), "-device", device])
 }
 
 fn machine_word(kind: Kind) -> &'static str {
@@ -145,6 +140,7 @@ fn machine_word(kind: Kind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::net::Backend;
     use super::*;
 
     fn machine(kind: Kind, engine: Engine) -> Machine {
@@ -153,7 +149,7 @@ mod tests {
             engine,
             memory_mib: 64,
             cpus: 1,
-            ports: Vec::new(),
+            card: None,
             kernel: "/i/vmlinux".into(),
             initrd: "/i/initrd".into(),
             control: "/i/control.log".into(),
@@ -182,7 +178,7 @@ mod tests {
     #[test]
     fn q35_under_kvm_with_a_port() {
         let mut machine = machine(Kind::Q35, Engine::Kvm);
-        machine.ports = vec![(8080, 80), (2222, 22)];
+        machine.card = Some(Card { backend: Backend::User(vec![(8080, 80), (2222, 22)]), queues: 1, mac: None });
         machine.cpus = 2;
         let line = command(&machine).display();
         for words in [

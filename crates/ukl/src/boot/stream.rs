@@ -13,6 +13,7 @@ use crate::image::Image;
 use crate::run::{Cmd, Shell};
 use crate::term;
 
+use super::net::Endpoint;
 use super::stdin::{self, Input};
 use super::{Options, What};
 
@@ -51,7 +52,7 @@ pub(super) fn run(
     cmd: &Cmd,
     image: &Image,
     options: &Options,
-    endpoint: Option<String>,
+    endpoint: Option<Endpoint>,
 ) -> Result<Streamed> {
     let route = Input::of(options.attach, &options.what);
     let _terminal = Terminal::save(route == Input::Terminal);
@@ -121,7 +122,7 @@ struct Watch {
     console: Vec<u8>,
     first_output: Option<Duration>,
     /// Where the program can be reached, and when it could.
-    endpoint: Option<String>,
+    endpoint: Option<Endpoint>,
     ready: Option<Duration>,
     /// Tells the forwarding of our input to begin.
     begin: Option<Sender<()>>,
@@ -134,7 +135,7 @@ impl Watch {
         options: &Options,
         start: Instant,
         begin: Sender<()>,
-        endpoint: Option<String>,
+        endpoint: Option<Endpoint>,
     ) -> Result<Self> {
         Ok(Watch {
             attach: options.attach,
@@ -208,12 +209,13 @@ impl Watch {
     }
 
     fn look_for_ready(&mut self) {
-        if self.ready.is_some() || !console::control(&self.control_text).ready {
+        let control = console::control(&self.control_text);
+        if self.ready.is_some() || !control.ready {
             return;
         }
         let time = self.start.elapsed();
         self.ready = Some(time);
-        if let Some(endpoint) = &self.endpoint {
+        if let Some(endpoint) = self.endpoint.as_ref().and_then(|endpoint| endpoint.text(&control)) {
             term::say(&format!("ready: {endpoint} answers after {:.1} s", time.as_secs_f64()));
         }
     }

@@ -9,6 +9,7 @@ use crate::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
 use crate::cli::{self, BootOptions, MachineOptions, MachineType, RunArgs, UpArgs};
 use crate::error::{fail, Class, Result};
 use crate::image::{self, Image};
+use crate::manifest::Network;
 use crate::pipeline::{Env, Stage};
 use crate::term;
 use crate::workdir::ImageDir;
@@ -45,7 +46,8 @@ fn translate(options: &BootOptions) -> Options {
         _ => What::Program(args),
     };
     let ports = (!options.ports.is_empty()).then(|| options.ports.clone());
-    Options { ports, ..machine(&options.machine, what) }
+    let network = Network { net: options.net.clone(), ip: options.ip.clone(), queues: options.queues };
+    Options { ports, network, ..machine(&options.machine, what) }
 }
 
 /// `what` on the machine that the command line describes.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::fields;
+use super::net::{self, Network};
 use super::raw::{RawCommand, RawCommandIn, RawFile, RawKernel, RawLibc, RawMachine, RawManifest, RawWords};
 use super::{BuildCommand, GuestFile, KernelSpec, Libc, Machine, Manifest};
 
@@ -264,5 +265,16 @@ fn machine(raw: &RawMachine) -> Checked<Machine> {
         }
         ports.push(pair);
     }
-    Ok(Machine { memory_mib, cpus, ports })
+    Ok(Machine { memory_mib, cpus, ports, network: network(raw)? })
+}
+
+fn network(raw: &RawMachine) -> Checked<Network> {
+    let net = at(&["machine", "net"], raw.net.as_deref().map(net::net).transpose())?;
+    let ip = at(&["machine", "ip"], raw.ip.as_deref().map(net::ip).transpose())?;
+    match raw.queues {
+        Some(queues) if !(1..=net::QUEUES_MAX).contains(&queues) => {
+            bad(&["machine", "queues"], format!("{queues} queues: a network card has 1 to {}", net::QUEUES_MAX))
+        }
+        queues => Ok(Network { net, ip, queues }),
+    }
 }

@@ -193,6 +193,15 @@ pub(super) struct RawMachine {
     /// TCP ports to forward, as `host:guest`.
     #[serde(default)]
     pub ports: Vec<String>,
+    /// What the network card is connected to: `user`, `none`, `tap=NAME` or `bridge=NAME`.
+    /// Default: `user` when ports are forwarded, else `none`.
+    #[schemars(regex(pattern = r"^(user|none|(tap|bridge)=[A-Za-z0-9][A-Za-z0-9._-]{0,14})$"))]
+    pub net: Option<String>,
+    /// The guest's address: `dhcp`, or `ADDRESS/BITS[,gw=ADDRESS][,dns=ADDRESS]`.
+    pub ip: Option<String>,
+    /// Queues of the network card. Default: 1.
+    #[schemars(range(min = 1, max = 8))]
+    pub queues: Option<u32>,
 }
 
 /// The JSON schema of `ukl.toml`, as `docs/ukl.schema.json` holds it.

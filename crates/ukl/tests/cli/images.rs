@@ -171,6 +171,48 @@ fn a_run_says_when_the_port_answers() {
 }
 
 #[test]
+fn a_network_that_contradicts_itself_is_refused() {
+    let world = world();
+    built(&world);
+    let refused = |options: &str, parts: &[&str]| {
+        let options: Vec<&str> = options.split(' ').collect();
+        world.ukl(&[&["run", "a.c", "--accel", "tcg"][..], &options].concat()).fails(2, parts);
+    };
+    refused("--net bridge=b0", &["the network `bridge=b0` needs an address", "--ip dhcp"]);
+    refused("--net tap=t0 --ip dhcp -p 80:80", &["the network `tap=t0` forwards no ports"]);
+    refused("--net none -p 80:80", &["the network `none` forwards no ports"]);
+    refused("--net user --ip 10.0.0.2/24", &["the network `user` has no addresses to choose from"]);
+    refused("--pid1 --net tap=t0 --ip dhcp", &["process 1 must set its address itself"]);
+    refused("--net user --queues 2", &["the network `user` has no more than one queue"]);
+    refused("--net tap=t0 --ip dhcp --queues 2", &["2 queues for 1 CPUs"]);
+    refused("--net tap=t0 --ip dhcp --queues 2 --machine microvm", &["microvm has no more than one queue"]);
+    assert_eq!(log(&world, "qemu.log"), "");
+}
+
+#[test]
+fn a_port_that_is_taken_is_the_hosts_fault() {
+    let world = world();
+    built(&world);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let done = world.ukl(&["run", "a.c", "--accel", "tcg", "-p", &format!("{port}:80")]);
+    done.fails(120, &[&format!("port {port} of this machine is taken"), "blame   host"]);
+}
+
+#[test]
+fn a_missing_bridge_comes_with_the_lines_that_make_it() {
+    let world = world();
+    built(&world);
+    world.program("ip", "exit 1");
+    let run = ["run", "a.c", "--accel", "tcg", "--net", "bridge=nobridge0", "--ip", "10.9.0.2/16,gw=10.9.0.1"];
+    let done = world.ukl(&run);
+    done.fails(120, &["no bridge `nobridge0`", "ip link add nobridge0 type bridge\n", "ip link set nobridge0 up"]);
+    assert!(done.err.contains("ip addr add 10.9.0.1/16 dev nobridge0\n"), "{done:?}");
+    world.program("ip", r#"echo '[{"flags":["UP"],"linkinfo":{"info_kind":"vlan"}}]'"#);
+    world.ukl(&run).fails(120, &["`nobridge0` is no bridge"]);
+}
+
+#[test]
 fn signals_panics_and_silence_are_told_apart() {
     let world = world();
     built(&world);

@@ -54,6 +54,9 @@ fn usage_errors_end_with_2() {
     world.ukl(&["up", "--memory", "12"]).fails(2, &["`12` is no memory size: write a number with `M` or `G`"]);
     world.ukl(&["up", "-p", "80"]).fails(2, &["`80` is no port pair"]);
     world.ukl(&["up", "--cpus", "0"]).fails(2, &["0 is not in 1..=64"]);
+    world.ukl(&["up", "--net", "vde"]).fails(2, &["`vde` is no network: write `user`, `none`, `tap=NAME`"]);
+    world.ukl(&["up", "--ip", "10.0.0.2"]).fails(2, &["`10.0.0.2` is no address: write `dhcp`"]);
+    world.ukl(&["up", "--queues", "9"]).fails(2, &["9 is not in 1..=8"]);
     world.ukl(&["up", "--shell", "--twin"]).fails(2, &["cannot be used with"]);
     world.ukl(&["up", "--accel", "xen"]).fails(2, &["xen", "kvm"]);
 }

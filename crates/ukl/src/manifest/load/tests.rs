@@ -1,7 +1,7 @@
 //! Manifests that must be refused, each with its exact message, and those that must be accepted.
 
 use super::*;
-use crate::manifest::{BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, Machine, Origin, Upstream};
+use crate::manifest::{BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, Machine, Network, Origin, Upstream};
 
 fn project() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -23,7 +23,7 @@ const BAD: &[(&str, &str)] = &[
     ("sorces = []", "ukl.toml:3: unknown key `sorces` | did you mean `sources`?"),
     ("Cflags = []", "ukl.toml:3: unknown key `Cflags` | did you mean `cflags`?"),
     ("[machine]\nmem = \"1G\"", "ukl.toml:4: unknown key `mem` | did you mean `memory`?"),
-    ("[machine]\nxyz = 1", "ukl.toml:4: unknown key `xyz` | known here: memory, cpus, ports"),
+    ("[machine]\nxyz = 1", "ukl.toml:4: unknown key `xyz` | known here: memory, cpus, ports, net, ip, queues"),
     ("[kernel]\nsha265 = \"\"", "ukl.toml:4: unknown key `sha265` | did you mean `sha256`?"),
     ("libc = \"glibc\"", "ukl.toml:3: unknown value `glibc` | known here: musl"),
     ("cflags = \"-O2\"", "ukl.toml:3: invalid type: string \"-O2\", expected a sequence"),
@@ -95,6 +95,9 @@ const BAD: &[(&str, &str)] = &[
     ("[machine]\ncpus = -1", "ukl.toml:4: invalid value: integer `-1`, expected u32"),
     ("[machine]\nports = [\"80\"]", "ukl.toml:4: `80` is no port pair: write `host:guest`, such as `8080:80`"),
     ("[machine]\nports = [\"80:80\",\n\"80:81\"]", "ukl.toml:5: host port 80 is forwarded twice"),
+    ("[machine]\nnet = \"vde\"", "ukl.toml:4: `vde` is no network: write `user`, `none`, `tap=NAME` or `bridge=NAME`"),
+    ("[machine]\nip = \"10.0.0.0/8\"", "ukl.toml:4: `10.0.0.0/8`: a guest cannot have this address"),
+    ("[machine]\nqueues = 9", "ukl.toml:4: 9 queues: a network card has 1 to 8"),
 ];
 
 #[test]
@@ -151,10 +154,15 @@ fn a_full_manifest_is_understood() {
         memory = "1G"
         cpus = 2
         ports = ["8080:80"]
+        net = "bridge=virbr0"
+        ip = "172.44.0.2/24,gw=172.44.0.1"
+        queues = 2
     "#;
     let got = parse(text, Path::new("ukl.toml"), dir.path()).unwrap();
     let path = |name: &str| dir.path().join(name);
     let strings = |list: &[&str]| list.iter().map(|s| s.to_string()).collect::<Vec<_>>();
+    let (net, ip) = ("bridge=virbr0".parse().ok(), "172.44.0.2/24,gw=172.44.0.1".parse().ok());
+    let network = Network { net, ip, queues: Some(2) };
     let want = Manifest {
         name: "full".into(),
         dir: dir.path().into(),
@@ -182,7 +190,7 @@ fn a_full_manifest_is_understood() {
             config: strings(&["CONFIG_NET=y"]),
             debug: true,
         },
-        machine: Machine { memory_mib: 1024, cpus: 2, ports: vec![(8080, 80)] },
+        machine: Machine { memory_mib: 1024, cpus: 2, ports: vec![(8080, 80)], network },
     };
     assert_eq!(got, want);
 }
