@@ -56,12 +56,14 @@ const char *word(const char *name)
 
 void report(const char *format, ...)
 {
-	char line[64];
+	char line[512];
 	va_list args;
 
 	va_start(args, format);
-	int length = vsnprintf(line, sizeof line, format, args);
+	size_t length = vsnprintf(line, sizeof line, format, args);
 	va_end(args);
+	if (length >= sizeof line)
+		length = sizeof line - 1;
 	/* A raw terminal takes a line at once; a missing one is nobody's concern. */
 	write(control, line, length);
 }
@@ -356,7 +358,8 @@ static void run(unsigned index, const char *path, char **argv, char **envp)
 		complain("cannot fork for", path);
 	else
 		status = wait_for_daemons(pid, status);
-	/* What the program wrote must be on its way before the host hears of its end. */
+	/* What the program wrote must be on its way before the host hears of its end, and on disks before that. */
+	sync();
 	tcdrain(1);
 	tcflush(1, TCIFLUSH);
 	if (WIFSIGNALED(status))
@@ -423,9 +426,12 @@ int main(void)
 	report("start\n");
 	network();
 	setrlimit(RLIMIT_NOFILE, &files);
-	watch_port();
-	run_commands();
+	if (mount_storage()) {
+		watch_port();
+		run_commands();
+	}
 	kill(-1, SIGKILL);
+	unmount_storage();
 	sync();
 	tcdrain(control);
 	/* The program's output ends with the program's: the kernel says no farewell. */

@@ -24,3 +24,12 @@ struct lease {
  * holds already; false when nobody answers or it is refused.
  */
 int dhcp(const char *interface, struct lease *lease);
+
+/*
+ * Mounts the disks and shares that the host gave. False when one cannot be
+ * mounted: a program would write to the RAM disk and lose it.
+ */
+int mount_storage(void);
+
+/* Takes them off again once nobody uses them, with everything written. */
+void unmount_storage(void);

@@ -282,6 +282,8 @@ pub struct Control {
     pub address: Option<String>,
     /// The commands that init began, in order.
     pub runs: Vec<Run>,
+    /// What init could not do, in its own words.
+    pub failed: Vec<String>,
     /// Lines that are no report.
     pub unknown: Vec<String>,
 }
@@ -295,7 +297,7 @@ pub struct Run {
     pub end: Option<End>,
 }
 
-/// Reads the control text: lines `start`, `run N`, `ready`, `address A`, `exit N`, `signal N`. A last line without its end is left out.
+/// Reads the control text: lines `start`, `run N`, `ready`, `address A`, `exit N`, `signal N`, `failed WHY`. A last line without its end is left out.
 pub fn control(text: &str) -> Control {
     let mut control = Control::default();
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -311,6 +313,8 @@ pub fn control(text: &str) -> Control {
             control.ready = true;
         } else if let Some(address) = line.strip_prefix("address ") {
             control.address = Some(address.to_string());
+        } else if let Some(why) = line.strip_prefix("failed ") {
+            control.failed.push(why.to_string());
         } else if let Some(index) = number("run") {
             control.runs.push(Run { index, end: None });
         } else if let Some(end) = end {

@@ -13,6 +13,7 @@ pub mod scan;
 mod x86;
 pub mod sites;
 // What the guest is made of.
+pub mod ext4;
 pub mod kconfig;
 pub mod newc;
 pub mod series;

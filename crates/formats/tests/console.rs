@@ -181,7 +181,11 @@ fn reports_of_init() {
     let run = |index, end| Run { index, end };
     let all = control("start\r\nrun 0\r\nexit 42\r\nrun 1\r\nsignal 11\r\nrun 2\r\n");
     let runs = vec![run(0, Some(End::Exited(42))), run(1, Some(End::Killed(11))), run(2, None)];
-    assert_eq!(all, Control { started: true, ready: false, address: None, runs, unknown: vec![] });
+    assert_eq!(all, Control { started: true, runs, ..Control::default() });
+    assert_eq!(
+        control("start\nfailed cannot mount `/d`: No such device\n").failed,
+        ["cannot mount `/d`: No such device"]
+    );
     // One command, not announced.
     assert_eq!(control("start\nexit 0\n").runs, [run(0, Some(End::Exited(0)))]);
     assert_eq!(control("exit 0\nexit 1\n").runs, [run(0, Some(End::Exited(0))), run(1, Some(End::Exited(1)))]);

@@ -6,6 +6,7 @@ mod nmi;
 mod panic;
 mod qemu;
 mod stdin;
+pub mod storage;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use formats::console::{self, End};
 use crate::error::{fail, Class, Result, EXIT_PANIC, EXIT_TIMEOUT};
 use crate::image::{Image, Info};
 use crate::initrd::{self, Command, Console, Mode};
+use crate::manifest::storage::{Kind as ShareKind, Storage};
 use crate::manifest::Network;
 use crate::run::Shell;
 use crate::workdir::{self, Cache, RunDir};
@@ -115,6 +117,8 @@ pub struct Options {
     pub ports: Option<Vec<(u16, u16)>>,
     /// The network, as far as it is to differ from the image's.
     pub network: Network,
+    /// Disks and shares beside the image's; one at the same place in the guest stands instead of it.
+    pub storage: Storage,
     /// The guest is stopped after this time.
     pub timeout: Option<Duration>,
     /// The console appears on our standard output, and our standard input reaches the program.
@@ -136,6 +140,7 @@ impl Options {
             cpus: None,
             ports: None,
             network: Network::default(),
+            storage: Storage::default(),
             timeout: None,
             attach: true,
             words: Vec::new(),
@@ -151,7 +156,10 @@ impl Options {
 /// QEMU ended before the guest's init began (class `Boot`).
 pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Result<BootRun> {
     let dir = &image.dir;
-    let mut machine = machine(shell, cache, image, options, &dir.run())?;
+    let storage = storage_of(shell, image, options)?;
+    let mut prepared = storage::prepare(shell, dir, &storage)?;
+    let mut machine = machine(shell, cache, image, options, &storage, &dir.run())?;
+    machine.storage = prepared.qemu_words(&storage, machine.kind);
     let injector = match options.nmi.filter(|_| !shell.dry_run) {
         Some(every) => {
             // Whether the guest is up is read from there: the last boot's must be gone.
@@ -174,7 +182,8 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
         });
     }
     // Evidence first: what is run is on disk before it runs.
-    workdir::write_atomic(&dir.qemu_line(), format!("#!/bin/sh\nexec {}\n", cmd.display()).as_bytes())?;
+    let beside: String = prepared.commands().map(|command| format!("# Beside it: {command}\n")).collect();
+    workdir::write_atomic(&dir.qemu_line(), format!("#!/bin/sh\n{beside}exec {}\n", cmd.display()).as_bytes())?;
     workdir::set_mode(&dir.qemu_line(), 0o755)?;
     workdir::write_atomic(&dir.control(), b"")?;
     let streamed = stream::run(shell, &cmd, image, options, net::endpoint(image, options))?;
@@ -195,7 +204,11 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
         (None, None) => Outcome::NoStatus,
     };
     if outcome == Outcome::NoStatus && !control.started {
-        return Err(no_boot(&streamed, image, &cmd.display()).into());
+        let failure = prepared.failure();
+        return Err(failure.unwrap_or_else(|| no_boot(&streamed, image, &cmd.display())).into());
+    }
+    if let Some(what) = control.failed.first() {
+        return Err(fail(Class::Boot, format!("the guest failed: {what}")).log(dir.console()).into());
     }
     let first_output_s = streamed.first_output.map(|time| time.as_secs_f64());
     let ready_s = streamed.ready.map(|time| time.as_secs_f64());
@@ -216,12 +229,36 @@ fn no_boot(streamed: &stream::Streamed, image: &Image, command: &str) -> crate::
     fail(class, text).command(command).log(image.dir.console()).hint(hint)
 }
 
+/// The disks and shares of this boot; fails unless this kernel and this mode can have them.
+fn storage_of(shell: &Shell, image: &Image, options: &Options) -> Result<Storage> {
+    let storage = image.info.storage.with(&options.storage);
+    if storage.is_empty() {
+        return Ok(storage);
+    }
+    if matches!(options.what, What::Pid1(_)) {
+        let failure = fail(Class::Usage, "a program that is process 1 gets no disks and shares: init mounts them");
+        return Err(failure.hint("run it without `--pid1`").into());
+    }
+    if !shell.dry_run {
+        storage::check_kernel(image, &storage)?;
+    }
+    Ok(storage)
+}
+
 /// The machine for this image and these options; writes the RAM disk if the image's own does not do.
-fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options, files: &RunDir) -> Result<qemu::Machine> {
+fn machine(
+    shell: &Shell,
+    cache: &Cache,
+    image: &Image,
+    options: &Options,
+    storage: &Storage,
+    files: &RunDir,
+) -> Result<qemu::Machine> {
     let info = &image.info;
     let cpus = options.cpus.unwrap_or(info.cpus);
-    let fits_microvm = cpus == 1 && !net::needs_pci(image, options);
-    let kind = options.machine.unwrap_or(if fits_microvm { Kind::Microvm } else { Kind::Q35 });
+    // Two slots are for the network card and for standard input.
+    let fits = cpus == 1 && !net::needs_pci(image, options) && storage.len() <= qemu::MICROVM_SLOTS - 2;
+    let kind = options.machine.unwrap_or(if fits { Kind::Microvm } else { Kind::Q35 });
     let kernel = image.dir.vmlinux();
     let engine = accel::choose(shell, cache, options.accel, &kernel)?;
     let input = Input::of(options.attach, &options.what);
@@ -247,9 +284,11 @@ fn machine(shell: &Shell, cache: &Cache, image: &Image, options: &Options, files
         cpus,
         card: net::card(shell, image, options, kind, cpus, files)?,
         kernel,
-        initrd: ram_disk(shell, image, &options.what, input, files)?,
+        initrd: ram_disk(shell, image, &options.what, input, storage, files)?,
         control: files.control(),
         input_port: input == Input::Port,
+        storage: Vec::new(),
+        shared_memory: storage.shares.iter().any(|share| share.kind == ShareKind::Virtiofs),
         monitor: None,
         words,
     })
@@ -265,23 +304,38 @@ fn kernel_word(arg: &str) -> Result<String> {
 }
 
 /// The image's own RAM disk, or one that is composed for this run.
-fn ram_disk(shell: &Shell, image: &Image, what: &What, input: Input, files: &RunDir) -> Result<PathBuf> {
+fn ram_disk(
+    shell: &Shell,
+    image: &Image,
+    what: &What,
+    input: Input,
+    storage: &Storage,
+    files: &RunDir,
+) -> Result<PathBuf> {
     let Info { name, trigger, args, env, .. } = &image.info;
     let mut mode = mode(image, what);
+    mode.mounts = storage::mounts(storage);
     match input {
         Input::Port => mode.console = Console::Port,
         Input::None => mode.console = Console::Null,
         Input::Lines | Input::Terminal => {}
     }
-    if mode == default_mode(name, trigger, args, env) {
+    if mode == default_mode(name, trigger, args, env, &image.info.storage) {
         return Ok(image.dir.initrd());
     }
     Ok(initrd::compose(shell, &image.dir, &mode, files.initrd())?.path)
 }
 
 /// What init does in an image unless a run says otherwise: it starts the program `name` by its trigger.
-pub fn default_mode(name: &str, trigger: &str, args: &[String], env: &BTreeMap<String, String>) -> Mode {
-    Mode::commands(vec![initrd::command(name, trigger, args, env)])
+pub fn default_mode(
+    name: &str,
+    trigger: &str,
+    args: &[String],
+    env: &BTreeMap<String, String>,
+    storage: &Storage,
+) -> Mode {
+    let mode = Mode::commands(vec![initrd::command(name, trigger, args, env)]);
+    Mode { mounts: storage::mounts(storage), ..mode }
 }
 
 fn mode(image: &Image, what: &What) -> Mode {

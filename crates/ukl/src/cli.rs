@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::manifest;
+use crate::manifest::{self, Disk, Share};
 use crate::term;
 
 const EXIT_CODES: &str = "\
@@ -167,6 +167,12 @@ pub struct BootOptions {
     /// Queues of the network card, one for each CPU at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=manifest::QUEUES_MAX as i64), help_heading = "Boot options")]
     pub queues: Option<u32>,
+    /// Give the guest a disk: image FILE, made with SIZE (64M) when it does not exist; OPTIONS: ro, raw
+    #[arg(long = "disk", value_name = "FILE[:SIZE]:/PLACE[:OPTIONS]", value_parser = manifest::storage::disk_option, help_heading = "Boot options")]
+    pub disks: Vec<Disk>,
+    /// Share a folder of this machine with the guest; OPTIONS: ro, virtiofs
+    #[arg(long = "share", visible_alias = "volume", value_name = "DIR:/PLACE[:OPTIONS]", value_parser = manifest::storage::share_option, help_heading = "Boot options")]
+    pub shares: Vec<Share>,
     /// A shell on the console; type the trigger (/UKL) to start the program
     #[arg(long, help_heading = "Boot options", conflicts_with_all = ["pid1", "twin"])]
     pub shell: bool,

@@ -121,13 +121,16 @@ fn kernel_compiler(shell: &Shell, toolchain: &Toolchain) -> Toolchain {
     }
 }
 
-/// Everything that must hold in the end: base, ukl, debug, then the manifest's own lines.
+/// Everything that must hold in the end: base, ukl, storage, debug, then the manifest's own lines.
 fn requested(spec: &KernelSpec) -> Result<Config> {
     let own = spec.config.join("\n");
     let mut fragments = Vec::new();
-    for (name, used, overrides) in
-        [("base.config", true, false), ("ukl.config", true, false), ("debug.config", spec.debug, true)]
-    {
+    for (name, used, overrides) in [
+        ("base.config", true, false),
+        ("ukl.config", true, false),
+        ("storage.config", spec.storage, false),
+        ("debug.config", spec.debug, true),
+    ] {
         if let (true, Some(text)) = (used, patch::file(&spec.version, name)?) {
             fragments.push(Fragment { name, text, overrides });
         }
@@ -170,7 +173,16 @@ mod tests {
 
     fn spec(config: &[&str], debug: bool) -> KernelSpec {
         let config = config.iter().map(|line| line.to_string()).collect();
-        KernelSpec { version: "6.12".into(), source: KernelSource::Debian, config, debug }
+        KernelSpec { version: "6.12".into(), source: KernelSource::Debian, config, storage: false, debug }
+    }
+
+    #[test]
+    fn disks_and_shares_are_in_the_kernel_only_when_asked_for() {
+        let without = requested(&spec(&[], false)).unwrap();
+        let with = requested(&KernelSpec { storage: true, ..spec(&[], false) }).unwrap();
+        for option in ["CONFIG_BLOCK", "CONFIG_VIRTIO_BLK", "CONFIG_EXT4_FS", "CONFIG_9P_FS", "CONFIG_VIRTIO_FS"] {
+            assert!(!without.is_on(option) && with.is_on(option), "{option}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::config::Configured;
 use crate::error::{fail, Class, Result};
 use crate::initrd::Initrd;
 use crate::kernel::Kernel;
-use crate::manifest::{Manifest, Network};
+use crate::manifest::{Manifest, Network, Storage};
 use crate::patch::PatchedSource;
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, ImageDir};
@@ -51,6 +51,9 @@ pub struct Info {
     /// TCP port of the guest that answers once the program is ready.
     #[serde(default)]
     pub ready: Option<u16>,
+    /// Disks, and folders of this machine, in the guest.
+    #[serde(flatten)]
+    pub storage: Storage,
     /// The kernel.
     pub kernel: KernelInfo,
     /// The compiler of the program, as it names itself.
@@ -140,6 +143,7 @@ pub fn describe(parts: &Parts, files: BTreeMap<String, FileInfo>) -> Info {
         ports: manifest.machine.ports.clone(),
         network: manifest.machine.network.clone(),
         ready: manifest.ready,
+        storage: manifest.storage.clone(),
         kernel,
         compiler: parts.toolchain.version.clone(),
         files,
@@ -162,6 +166,7 @@ pub fn load(dir: &ImageDir) -> Result<Image> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::storage;
 
     #[test]
     fn an_empty_folder_is_no_image_and_says_what_to_do() {
@@ -188,6 +193,7 @@ mod tests {
             ports: vec![(8080, 80)],
             network: Network::default(),
             ready: None,
+            storage: Storage { shares: vec![storage::share_option("/a:/b").unwrap()], ..Storage::default() },
             kernel,
             compiler: "gcc".into(),
             files: BTreeMap::new(),

@@ -16,7 +16,7 @@ use crate::sysroot::Sysroot;
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, Cache, ImageDir};
 
-pub use overlay::{command, environment, Command, Console, Mode};
+pub use overlay::{command, environment, Command, Console, Mode, Mount};
 
 /// The initial RAM disk.
 #[derive(Debug, Clone)]

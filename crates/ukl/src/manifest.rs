@@ -5,6 +5,7 @@ mod fields;
 mod load;
 mod net;
 mod raw;
+pub mod storage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use fields::{kernel_source, memory_mib, port};
 pub use load::{from_files, from_program, load};
 pub use net::{ip, net, Address, Ip, Net, Network, QUEUES_MAX};
 pub use raw::schema;
+pub use storage::{Disk, Share, Storage};
 
 /// Which C library the program is linked with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub struct KernelSpec {
     pub source: KernelSource,
     /// Extra configuration lines, e.g. `CONFIG_NET=y`, merged last.
     pub config: Vec<String>,
+    /// Merge `storage.config` as well: disks and shares of the host.
+    pub storage: bool,
     /// Merge `debug.config` as well.
     pub debug: bool,
 }
@@ -146,6 +150,8 @@ pub struct Manifest {
     pub env: BTreeMap<String, String>,
     /// Extra files for the initial RAM disk.
     pub files: Vec<GuestFile>,
+    /// Disks, and folders of this machine, in the guest.
+    pub storage: Storage,
     /// The path that starts the program, `/UKL` by default.
     pub trigger: String,
     /// The kernel.

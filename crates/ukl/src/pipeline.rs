@@ -136,7 +136,8 @@ pub fn image(
     let patched = clock.stage("patch", || patch::apply(shell, cache, &source, &spec.version))?;
     let configured = clock.stage("config", || config::configure(shell, cache, &patched, spec, toolchain))?;
     let kernel = clock.stage("kernel", || kernel::build(shell, cache, &configured, archive, dir, progress))?;
-    let mode = boot::default_mode(&manifest.name, &manifest.trigger, &manifest.args, &manifest.env);
+    let Manifest { name, trigger, args, env, storage, .. } = manifest;
+    let mode = boot::default_mode(name, trigger, args, env, storage);
     let initrd = clock.stage("initrd", || initrd::build(shell, cache, toolchain, sysroot, manifest, dir, &mode))?;
     let (patched, configured, kernel, initrd) = (&patched, &configured, &kernel, &initrd);
     let parts = Parts { manifest, toolchain, archive, patched, configured, kernel, initrd };

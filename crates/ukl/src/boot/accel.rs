@@ -84,6 +84,8 @@ fn probe(shell: &Shell, kernel: &Path) -> Result<bool> {
         kernel: kernel.to_owned(),
         initrd,
         control: dir.path().join("control"),
+        storage: Vec::new(),
+        shared_memory: false,
         monitor: None,
         input_port: false,
         words: Vec::new(),

@@ -1,6 +1,6 @@
 //! The machine as a QEMU command line: a pure function, and the kernel's words with a reason each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::run::Cmd;
 
@@ -48,11 +48,18 @@ pub struct Machine {
     pub control: PathBuf,
     /// Standard input has a port of its own, which loses nothing; otherwise the console takes it.
     pub input_port: bool,
+    /// Options for disks and shares.
+    pub storage: Vec<String>,
+    /// A daemon beside QEMU reads and writes the guest's memory.
+    pub shared_memory: bool,
     /// The socket at which QEMU's monitor listens.
     pub monitor: Option<PathBuf>,
     /// Words for the kernel beyond those that the machine needs.
     pub words: Vec<String>,
 }
+
+/// How many virtio devices a microvm takes.
+pub(super) const MICROVM_SLOTS: usize = 8;
 
 /// (word, why). For every machine.
 const ALWAYS: [(&str, &str); 4] = [
@@ -92,12 +99,17 @@ pub fn append(machine: &Machine) -> String {
 /// QEMU's command line; the console is its standard input and output.
 pub fn command(machine: &Machine) -> Cmd {
     let mut cmd = Cmd::new("qemu-system-x86_64").args(["-nodefaults", "-no-user-config", "-display", "none"]);
-    cmd = cmd.arg("-no-reboot").args(["-machine", machine_word(machine.kind)]);
+    let memory = if machine.shared_memory { ",memory-backend=memory" } else { "" };
+    cmd = cmd.arg("-no-reboot").args(["-machine", &format!("{}{memory}", machine_word(machine.kind))]);
     cmd = match machine.engine {
         Engine::Kvm => cmd.args(["-accel", "kvm", "-cpu", "host"]),
         Engine::Tcg { .. } => cmd.args(["-accel", "tcg", "-cpu", "max"]),
     };
     cmd = cmd.args(["-m", &format!("{}M", machine.memory_mib)]);
+    if machine.shared_memory {
+        let memory = format!("memory-backend-memfd,id=memory,size={}M,share=on", machine.memory_mib);
+        cmd = cmd.args(["-object", &memory]);
+    }
     // The firmware's tables name one processor of each package.
     cmd = cmd.args(["-smp", &format!("{0},sockets={0}", machine.cpus)]);
     cmd = cmd.arg("-kernel").arg(&machine.kernel).arg("-initrd").arg(&machine.initrd);
@@ -112,22 +124,25 @@ pub fn command(machine: &Machine) -> Cmd {
         cmd.args(["-chardev", &standard("console")])
     };
     cmd = cmd.args(["-serial", "chardev:console"]);
-    // A comma ends an option's value unless it is doubled.
-    let control = machine.control.display().to_string().replace(',', ",,");
-    cmd = cmd.args(["-chardev", &format!("file,id=control,path={control}")]);
+    cmd = cmd.args(["-chardev", &format!("file,id=control,path={}", value(&machine.control))]);
     cmd = match machine.kind {
         // microvm makes one serial port of its own.
         Kind::Microvm => cmd.args(["-device", "isa-serial,chardev=control,index=1,iobase=0x2f8,irq=3"]),
         Kind::Q35 => cmd.args(["-serial", "chardev:control"]),
     };
     if let Some(monitor) = &machine.monitor {
-        let socket = monitor.display().to_string().replace(',', ",,");
-        cmd = cmd.args(["-qmp", &format!("unix:{socket},server=on,wait=off")]);
+        cmd = cmd.args(["-qmp", &format!("unix:{},server=on,wait=off", value(monitor))]);
     }
+    cmd = cmd.args(&machine.storage);
     match &machine.card {
         Some(card) => cmd.args(card.args(machine.kind)),
         None => cmd,
     }
+}
+
+/// A path as the value of an option: a comma would end it unless it is doubled.
+pub(super) fn value(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
 }
 
 fn machine_word(kind: Kind) -> &'static str {
@@ -154,6 +169,8 @@ mod tests {
             initrd: "/i/initrd".into(),
             control: "/i/control.log".into(),
             input_port: false,
+            storage: Vec::new(),
+            shared_memory: false,
             monitor: None,
             words: vec!["rdinit=/UKL".into()],
         }
@@ -197,6 +214,18 @@ mod tests {
     fn a_monitor_listens_where_it_is_told() {
         let machine = Machine { monitor: Some("/t/a,b".into()), ..machine(Kind::Q35, Engine::Kvm) };
         assert!(command(&machine).display().contains("-qmp unix:/t/a,,b,server=on,wait=off"));
+    }
+
+    #[test]
+    fn memory_can_be_shared() {
+        let machine =
+            Machine { shared_memory: true, storage: vec!["-x".into()], ..machine(Kind::Microvm, Engine::Kvm) };
+        let line = command(&machine).display();
+        for words in
+            ["pic=on,memory-backend=memory ", "-m 64M -object memory-backend-memfd,id=memory,size=64M,share=on", " -x"]
+        {
+            assert!(line.contains(words), "`{words}` is not in: {line}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
 use crate::cli::{self, BootOptions, MachineOptions, MachineType, RunArgs, UpArgs};
 use crate::error::{fail, Class, Result};
 use crate::image::{self, Image};
-use crate::manifest::Network;
+use crate::manifest::{Network, Storage};
 use crate::pipeline::{Env, Stage};
 use crate::term;
 use crate::workdir::ImageDir;
@@ -22,7 +22,13 @@ pub(super) fn run(env: &Env, args: &RunArgs, json: bool) -> Result<Answer> {
 
 /// Builds, then boots.
 pub(super) fn up(env: &Env, args: &UpArgs, json: bool) -> Result<Answer> {
-    let (image, stages) = build::image(env, &args.target, &args.build)?;
+    let mut manifest = build::manifest(&args.target, &args.build)?;
+    let own = storage(&args.boot);
+    manifest.kernel.storage |= !own.is_empty();
+    // Whoever forgot a folder learns it before the build.
+    boot::storage::check(&manifest.storage.with(&own))?;
+    let dir = project::image_dir(&args.target, &manifest)?;
+    let (image, stages) = build::from_manifest(env, &manifest, &dir)?;
     boot(env, &image, &args.boot, json, stages)
 }
 
@@ -47,7 +53,11 @@ fn translate(options: &BootOptions) -> Options {
     };
     let ports = (!options.ports.is_empty()).then(|| options.ports.clone());
     let network = Network { net: options.net.clone(), ip: options.ip.clone(), queues: options.queues };
-    Options { ports, network, ..machine(&options.machine, what) }
+    Options { ports, network, storage: storage(options), ..machine(&options.machine, what) }
+}
+
+fn storage(options: &BootOptions) -> Storage {
+    Storage { disks: options.disks.clone(), shares: options.shares.clone() }
 }
 
 /// `what` on the machine that the command line describes.

@@ -18,10 +18,11 @@ use crate::workdir::{self, Cache};
 
 const LIST: &str = include_str!("../../../../initrd/files.list");
 /// What init is compiled from.
-const SOURCES: [(&str, &str); 4] = [
+const SOURCES: [(&str, &str); 5] = [
     ("init.c", include_str!("../../../../initrd/init.c")),
     ("net.c", include_str!("../../../../initrd/net.c")),
     ("dhcp.c", include_str!("../../../../initrd/dhcp.c")),
+    ("storage.c", include_str!("../../../../initrd/storage.c")),
     ("init.h", include_str!("../../../../initrd/init.h")),
 ];
 /// What the list's locations name.

@@ -21,6 +21,21 @@ pub struct Command {
     pub env: BTreeMap<String, String>,
 }
 
+/// A disk or share that init mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The file system, or `raw` for a disk without one.
+    pub kind: String,
+    /// Serial number of the disk, or tag of the share.
+    pub source: String,
+    /// The mount point, or the path of a raw disk's device.
+    pub place: String,
+    /// Options of the file system.
+    pub options: String,
+    /// The guest cannot write to it.
+    pub read_only: bool,
+}
+
 /// How the guest's console treats bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Console {
@@ -41,6 +56,8 @@ pub struct Mode {
     pub console: Console,
     /// What init runs, one after the other; without commands there is no init (the program is process 1).
     pub commands: Vec<Command>,
+    /// What init mounts before that, in this order.
+    pub mounts: Vec<Mount>,
     /// The RAM disk has `/twin`.
     pub twin: bool,
     /// The RAM disk has busybox and its applets.
@@ -50,7 +67,7 @@ pub struct Mode {
 impl Mode {
     /// Init runs `commands` with plain standard streams.
     pub fn commands(commands: Vec<Command>) -> Self {
-        Mode { console: Console::Raw, commands, twin: false, busybox: false }
+        Mode { console: Console::Raw, commands, mounts: Vec::new(), twin: false, busybox: false }
     }
 
     /// The kernel starts the program itself.
@@ -61,7 +78,7 @@ impl Mode {
     /// A shell for a person.
     pub fn shell(env: BTreeMap<String, String>) -> Self {
         let command = Command { path: "/bin/sh".into(), argv: vec!["-sh".into()], env };
-        Mode { console: Console::Cooked, commands: vec![command], twin: true, busybox: true }
+        Mode { console: Console::Cooked, commands: vec![command], mounts: Vec::new(), twin: true, busybox: true }
     }
 }
 
@@ -87,6 +104,9 @@ pub(super) fn archive(shell: &Shell, image: &ImageDir, mode: &Mode) -> Result<Ve
     if !mode.commands.is_empty() {
         entries.push(Entry::file("/init", 0o755, workdir::read(&image.stage("initrd").join("init"))?));
         entries.push(Entry::file("/etc/ukl/command", 0o644, command_file(mode)?));
+        if !mode.mounts.is_empty() {
+            entries.push(Entry::file("/etc/ukl/mounts", 0o644, mounts_file(&mode.mounts)));
+        }
     }
     if mode.twin {
         entries.push(Entry::file("/twin", 0o755, workdir::read(&image.twin())?));
@@ -128,6 +148,13 @@ fn command_file(mode: &Mode) -> Result<Vec<u8>> {
     Ok(file)
 }
 
+/// The file that init reads: see `initrd/storage.c`.
+fn mounts_file(mounts: &[Mount]) -> Vec<u8> {
+    let mode = |mount: &Mount| if mount.read_only { "ro" } else { "rw" };
+    let fields = |m: &Mount| format!("{}\0{}\0{}\0{}\0{}\0", m.kind, m.source, m.place, m.options, mode(m));
+    mounts.iter().flat_map(|mount| fields(mount).into_bytes()).collect()
+}
+
 /// The host's static busybox and a link for each of its applets.
 fn busybox(shell: &Shell) -> Result<Vec<Entry>> {
     let host = Path::new("/bin/busybox");
@@ -160,6 +187,19 @@ mod tests {
         let mode = Mode::commands(vec![plain(&["a", "two words", ""], &[("X", "y=z")]), plain(&["b"], &[])]);
         let want = b"raw\x003\x001\0/UKL\0a\0two words\0\0X=y=z\x001\x000\0/UKL\0b\0";
         assert_eq!(command_file(&mode).unwrap(), want);
+    }
+
+    #[test]
+    fn a_mount_is_five_strings() {
+        let mount = Mount {
+            kind: "ext4".into(),
+            source: "disk0".into(),
+            place: "/data".into(),
+            options: String::new(),
+            read_only: true,
+        };
+        let want = b"ext4\0disk0\0/data\0\0ro\0".repeat(2);
+        assert_eq!(mounts_file(&[mount.clone(), mount]), want);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! [`RawManifest`] → [`Manifest`]: every value checked, every path made absolute.
 
+mod storage;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ pub(super) const KERNEL_VERSION: &str = "6.12";
 pub(super) const MEMORY_MIB: u32 = 128;
 const CPUS_MAX: u32 = 64;
 /// What the image itself puts into the guest.
-const RESERVED: [&str; 3] = ["/init", "/twin", "/etc/ukl/command"];
+const RESERVED: [&str; 4] = ["/init", "/twin", "/etc/ukl/command", "/etc/ukl/mounts"];
 const EXTENSIONS: [&str; 8] = ["c", "cc", "cpp", "cxx", "s", "S", "o", "a"];
 
 /// A value that cannot be used: where it stands and why.
@@ -58,6 +59,10 @@ pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
     check_words("args", &raw.args)?;
     check_words("cflags", &raw.cflags)?;
     check_env(&raw.env)?;
+    let files = files(&raw.files, dir, &trigger)?;
+    let storage = storage::all(&raw, dir, &trigger, &files)?;
+    let mut kernel = kernel(&raw.kernel, dir)?;
+    kernel.storage |= !storage.is_empty();
     Ok(Manifest {
         name,
         dir: dir.to_owned(),
@@ -74,9 +79,10 @@ pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
         },
         args: raw.args,
         env: raw.env,
-        files: files(&raw.files, dir, &trigger)?,
+        files,
+        storage,
         trigger,
-        kernel: kernel(&raw.kernel, dir)?,
+        kernel,
         machine: machine(&raw.machine)?,
     })
 }
@@ -246,7 +252,8 @@ fn kernel(raw: &RawKernel, dir: &Path) -> Checked<KernelSpec> {
             return bad(&here, format!("`{option}` is set twice: `{before}` and `{line}`"));
         }
     }
-    Ok(KernelSpec { version: version.into(), source, config: raw.config.clone(), debug: raw.debug })
+    let (storage, debug) = (raw.storage, raw.debug);
+    Ok(KernelSpec { version: version.into(), source, config: raw.config.clone(), storage, debug })
 }
 
 fn machine(raw: &RawMachine) -> Checked<Machine> {

@@ -48,6 +48,12 @@ pub(super) struct RawManifest {
     /// Further files for the initial RAM disk.
     #[serde(default)]
     pub files: Vec<RawFile>,
+    /// Disk images: what a program writes there is still there at the next boot.
+    #[serde(default)]
+    pub disks: Vec<RawDisk>,
+    /// Folders of this machine in the guest.
+    #[serde(default)]
+    pub shares: Vec<RawShare>,
     /// The kernel to link into.
     #[serde(default)]
     pub kernel: RawKernel,
@@ -158,6 +164,64 @@ pub(super) struct RawFile {
     pub mode: Option<String>,
 }
 
+/// A disk of the guest.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "Disk")]
+pub(super) struct RawDisk {
+    /// The image file, relative to the manifest; made when it does not exist.
+    pub path: String,
+    /// Its size with a unit, e.g. `64M` or `2G`; an image that is smaller grows. Default: the file's size.
+    #[schemars(regex(pattern = r"^[0-9]+[MGT]$"))]
+    pub size: Option<String>,
+    /// What it holds. Default: `ext4`.
+    pub format: Option<RawFormat>,
+    /// Mount point in the guest, or the path of a raw disk's device, e.g. `/dev/data`.
+    pub mount: String,
+    /// The guest cannot write to it.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// What a disk holds.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Format")]
+pub(super) enum RawFormat {
+    /// The file system ext4.
+    Ext4,
+    /// Whatever the program keeps there: it finds a block device.
+    Raw,
+}
+
+/// A folder of this machine in the guest.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "Share")]
+pub(super) struct RawShare {
+    /// The folder, relative to the manifest.
+    pub path: String,
+    /// Mount point in the guest.
+    pub mount: String,
+    /// How it gets there. Default: `9p`.
+    pub kind: Option<RawKind>,
+    /// The guest cannot write to it.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+/// How a folder gets into the guest.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[schemars(rename = "Kind")]
+pub(super) enum RawKind {
+    /// QEMU itself serves it.
+    #[serde(rename = "9p")]
+    NineP,
+    /// The daemon virtiofsd serves it, as root.
+    #[serde(rename = "virtiofs")]
+    Virtiofs,
+}
+
 /// The kernel to link into.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -174,6 +238,9 @@ pub(super) struct RawKernel {
     /// Further lines of kernel configuration, e.g. `CONFIG_NET=y`.
     #[serde(default)]
     pub config: Vec<String>,
+    /// Build disks and shares into the kernel although the manifest names none, for `--disk` and `--share`.
+    #[serde(default)]
+    pub storage: bool,
     /// Build a kernel with debugging aids switched on.
     #[serde(default)]
     pub debug: bool,

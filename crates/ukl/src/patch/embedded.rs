@@ -27,7 +27,7 @@ mod tests {
     fn every_line_has_a_series_and_a_base_configuration() {
         assert!(lines().contains(&"6.12"));
         for line in lines() {
-            for name in ["series", "base.config", "ukl.config", "debug.config"] {
+            for name in ["series", "base.config", "ukl.config", "storage.config", "debug.config"] {
                 assert!(file(line, name).unwrap().is_some(), "{line}/{name}");
             }
         }

@@ -46,7 +46,13 @@ impl Done {
 /// Makes what all builders share: the C library and the patched kernel tree.
 fn fill(cache: &Cache) -> ukl::error::Result<()> {
     let shell = Shell::default();
-    let spec = KernelSpec { version: "6.12".into(), source: KernelSource::Debian, config: Vec::new(), debug: false };
+    let spec = KernelSpec {
+        version: "6.12".into(),
+        source: KernelSource::Debian,
+        config: Vec::new(),
+        storage: false,
+        debug: false,
+    };
     let source = source::fetch(&shell, cache, &spec)?;
     patch::apply(&shell, cache, &source, &spec.version)?;
     sysroot::build(&shell, cache, &toolchain::find(&shell, "gcc")?)?;

@@ -1,6 +1,7 @@
 //! Manifests that must be refused, each with its exact message, and those that must be accepted.
 
 use super::*;
+use crate::manifest::storage::{Disk, Format, Kind, Share, Storage};
 use crate::manifest::{BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, Machine, Network, Origin, Upstream};
 
 fn project() -> tempfile::TempDir {
@@ -15,7 +16,11 @@ fn refuse(text: &str) -> String {
     let error = parse(text, Path::new("ukl.toml"), dir.path()).unwrap_err();
     let (rendered, code) = crate::error::render(&error);
     assert_eq!(code, 2, "{rendered}");
-    rendered.replace("error: ", "").replace("\n  blame   usage", "").replace("\n  hint    ", " | ")
+    rendered
+        .replace(&dir.path().display().to_string(), "DIR")
+        .replace("error: ", "")
+        .replace("\n  blame   usage", "")
+        .replace("\n  hint    ", " | ")
 }
 
 /// One text per line: the keys that follow `name` and `sources`, and the whole message.
@@ -69,6 +74,47 @@ const BAD: &[(&str, &str)] = &[
     (
         "[[files]]\nsrc = \"a.c\"\ndst = \"/a\"\n[[files]]\nsrc = \"a.c\"\ndst = \"/a\"",
         "ukl.toml:8: `/a` is listed twice",
+    ),
+    ("[[disks]]\npath = \"d\"", "ukl.toml:3: `mount` is missing"),
+    (
+        "[[disks]]\npath = \"d\"\nmount = \"data\"",
+        "ukl.toml:5: `data` is no absolute guest path without empty parts, `.` or `..`",
+    ),
+    (
+        "[[disks]]\npath = \"d\"\nsize = \"64\"\nmount = \"/d\"",
+        "ukl.toml:5: `64` is no size of a disk: write a number with `M`, `G` or `T`, such as `64M`",
+    ),
+    (
+        "[[disks]]\npath = \"d\"\nsize = \"1M\"\nmount = \"/d\"",
+        "ukl.toml:5: a disk of `1M`: from 8M to 16T are possible",
+    ),
+    (
+        "[[disks]]\npath = \"d\"\nformat = \"raw\"\nmount = \"/d\"",
+        "ukl.toml:6: a raw disk is a device: `/d` is no name such as `/dev/data`",
+    ),
+    (
+        "[[disks]]\npath = \"d\"\nmount = \"/d\"\n[[disks]]\npath = \"d\"\nmount = \"/e\"",
+        "ukl.toml:6: the disk image `DIR/d` is used twice",
+    ),
+    (
+        "[[disks]]\npath = \"d\"\nmount = \"/d\"\n[[shares]]\npath = \".\"\nmount = \"/d\"",
+        "ukl.toml:6: two disks or shares are at `/d` in the guest",
+    ),
+    (
+        "[[shares]]\npath = \".\"\nmount = \"/proc/x\"",
+        "ukl.toml:5: nothing can be mounted at `/proc/x`: the image needs what lies there",
+    ),
+    (
+        "files = [{ src = \"data.txt\", dst = \"/d/data\" }]\n[[shares]]\npath = \".\"\nmount = \"/d\"",
+        "ukl.toml:6: what is mounted at `/d` would hide `/d/data`",
+    ),
+    (
+        "[[shares]]\npath = \".\"\nmount = \"/d\"\nkind = \"virtiofs\"\nread-only = true",
+        "ukl.toml:7: virtiofsd cannot keep a guest from writing: a share that is read-only is of the kind `9p`",
+    ),
+    (
+        "[[shares]]\npath = \".\"\nmount = \"/d\"\nkind = \"nfs\"",
+        "ukl.toml:6: unknown value `nfs` | known here: 9p, virtiofs",
     ),
     ("[kernel]\nversion = \"6\"", "ukl.toml:4: `6` is no version line such as `6.12`"),
     ("[kernel]\nsource = \"/no/tree\"", "ukl.toml:4: no kernel source at `/no/tree`: write `debian`, a path or a URL"),
@@ -144,6 +190,14 @@ fn a_full_manifest_is_understood() {
         args = ["one", "two words"]
         env = { HOME = "/" }
         files = [{ src = "data.txt", dst = "/data", mode = "0600" }]
+        disks = [
+            { path = "disk.img", size = "2G", mount = "/srv" },
+            { path = "../raw.img", format = "raw", mount = "/dev/raw", read-only = true },
+        ]
+        shares = [
+            { path = ".", mount = "/project", read-only = true },
+            { path = "/tmp", mount = "/srv/tmp", kind = "virtiofs" },
+        ]
         [kernel]
         version = "6.12"
         source = "file:///l.tar.xz"
@@ -180,6 +234,7 @@ fn a_full_manifest_is_understood() {
         args: strings(&["one", "two words"]),
         env: [("HOME".to_string(), "/".to_string())].into(),
         files: vec![GuestFile { src: path("data.txt"), dst: "/data".into(), mode: Some(0o600) }],
+        storage: Storage { disks: disks(dir.path()), shares: shares(dir.path()) },
         trigger: "/UKL".into(),
         kernel: KernelSpec {
             version: "6.12".into(),
@@ -188,11 +243,36 @@ fn a_full_manifest_is_understood() {
                 sha256: "abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789".into(),
             },
             config: strings(&["CONFIG_NET=y"]),
+            storage: true,
             debug: true,
         },
         machine: Machine { memory_mib: 1024, cpus: 2, ports: vec![(8080, 80)], network },
     };
     assert_eq!(got, want);
+}
+
+fn disks(dir: &Path) -> Vec<Disk> {
+    let ext4 = Disk {
+        path: dir.join("disk.img"),
+        size_mib: Some(2048),
+        format: Format::Ext4,
+        mount: "/srv".into(),
+        read_only: false,
+    };
+    let raw = Disk {
+        path: dir.parent().unwrap().join("raw.img"),
+        size_mib: None,
+        format: Format::Raw,
+        mount: "/dev/raw".into(),
+        read_only: true,
+    };
+    vec![ext4, raw]
+}
+
+fn shares(dir: &Path) -> Vec<Share> {
+    let share =
+        |path: &Path, mount: &str, kind, read_only| Share { path: path.into(), mount: mount.into(), kind, read_only };
+    vec![share(dir, "/project", Kind::NineP, true), share(Path::new("/tmp"), "/srv/tmp", Kind::Virtiofs, false)]
 }
 
 #[test]
