@@ -190,14 +190,6 @@ fn a_full_manifest_is_understood() {
         args = ["one", "two words"]
         env = { HOME = "/" }
         files = [{ src = "data.txt", dst = "/data", mode = "0600" }]
-        disks = [
-            { path = "disk.img", size = "2G", mount = "/srv" },
-            { path = "../raw.img", format = "raw", mount = "/dev/raw", read-only = true },
-        ]
-        shares = [
-            { path = ".", mount = "/project", read-only = true },
-            { path = "/tmp", mount = "/srv/tmp", kind = "virtiofs" },
-        ]
         [kernel]
         version = "6.12"
         source = "file:///l.tar.xz"
@@ -234,7 +226,7 @@ fn a_full_manifest_is_understood() {
         args: strings(&["one", "two words"]),
         env: [("HOME".to_string(), "/".to_string())].into(),
         files: vec![GuestFile { src: path("data.txt"), dst: "/data".into(), mode: Some(0o600) }],
-        storage: Storage { disks: disks(dir.path()), shares: shares(dir.path()) },
+        storage: Storage::default(),
         trigger: "/UKL".into(),
         kernel: KernelSpec {
             version: "6.12".into(),
@@ -243,12 +235,32 @@ fn a_full_manifest_is_understood() {
                 sha256: "abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789".into(),
             },
             config: strings(&["CONFIG_NET=y"]),
-            storage: true,
+            storage: false,
             debug: true,
         },
         machine: Machine { memory_mib: 1024, cpus: 2, ports: vec![(8080, 80)], network },
     };
     assert_eq!(got, want);
+}
+
+#[test]
+fn disks_and_shares_are_understood() {
+    let dir = project();
+    let text = r#"
+        name = "full"
+        sources = ["a.c"]
+        disks = [
+            { path = "disk.img", size = "2G", mount = "/srv" },
+            { path = "../raw.img", format = "raw", mount = "/dev/raw", read-only = true },
+        ]
+        shares = [
+            { path = ".", mount = "/project", read-only = true },
+            { path = "/tmp", mount = "/srv/tmp", kind = "virtiofs" },
+        ]
+    "#;
+    let got = parse(text, Path::new("ukl.toml"), dir.path()).unwrap();
+    assert_eq!(got.storage, Storage { disks: disks(dir.path()), shares: shares(dir.path()) });
+    assert!(got.kernel.storage, "the kernel has what the manifest needs");
 }
 
 fn disks(dir: &Path) -> Vec<Disk> {
