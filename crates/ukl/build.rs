@@ -1,7 +1,8 @@
-//! Embeds `linux-patches/` and `tests/guest/`: the tool must work from one installed binary.
+//! Embeds `linux-patches/`, `tests/guest/` and `examples/`: the tool must work from one installed binary.
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -23,7 +24,49 @@ fn main() -> Result<()> {
     table.push_str("]\n");
     let out = std::env::var("OUT_DIR")?;
     fs::write(Path::new(&out).join("linux_patches.rs"), table)?;
-    suite(&Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../../tests/guest"), Path::new(&out))
+    let top = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../..");
+    suite(&top.join("tests/guest"), Path::new(&out))?;
+    templates(&top.join("examples"), Path::new(&out))
+}
+
+/// The examples' files, as templates for projects: (example, [(path, executable, contents)]).
+///
+/// Only files are watched: an image that is built in an example's folder is no reason to compile ukl again.
+fn templates(folder: &Path, out: &Path) -> Result<()> {
+    let folder = folder.canonicalize()?;
+    let mut table = String::from("&[\n");
+    for example in sorted(&folder)?.iter().filter(|path| path.join("ukl.toml").is_file()) {
+        writeln!(table, "    ({:?}, &[", name(example))?;
+        let mut files = Vec::new();
+        collect(example, &mut files)?;
+        for file in files {
+            println!("cargo:rerun-if-changed={}", file.display());
+            let below = file.strip_prefix(example)?.display().to_string();
+            let executable = file.metadata()?.permissions().mode() & 0o100 != 0;
+            let place = file.display().to_string();
+            writeln!(table, "        ({below:?}, {executable}, include_bytes!({place:?})),")?;
+        }
+        table.push_str("    ]),\n");
+    }
+    table.push_str("]\n");
+    fs::write(out.join("templates.rs"), table)?;
+    Ok(())
+}
+
+/// What a user of an example wants: neither what builds leave nor what only our tests read.
+fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for path in sorted(dir)? {
+        let name = name(&path);
+        if name.starts_with('.') || ["build", "ukl.lock", "expect.txt"].contains(&name.as_str()) {
+            continue;
+        }
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// The conformance suite's sources, without what a build may have left beside them.

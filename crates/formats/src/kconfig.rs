@@ -63,6 +63,11 @@ impl Config {
         self.find(option).map_or("n", |setting| &setting.value)
     }
 
+    /// Where the option's value was asked for: `file:line`.
+    pub fn origin(&self, option: &str) -> Option<&str> {
+        self.find(option).map(|setting| setting.origin.as_str())
+    }
+
     /// The option is `y` or `m`.
     pub fn is_on(&self, option: &str) -> bool {
         matches!(self.get(option), "y" | "m")

@@ -16,6 +16,7 @@ pub mod sites;
 pub mod ext4;
 pub mod kconfig;
 pub mod newc;
+pub mod options;
 pub mod series;
 // What others say.
 pub mod console;

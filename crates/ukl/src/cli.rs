@@ -1,11 +1,17 @@
 //! The command line as typed words; what they mean is decided in `commands`.
 
+mod project;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::manifest::{self, Disk, Share};
 use crate::term;
+
+pub use project::{
+    ConfigureArgs, DefconfigArgs, InitArgs, MenuconfigArgs, OptionsArgs, Plat, PlatOption, ProjectOption,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -49,6 +55,20 @@ pub struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// List what `ukl init` can begin with
+    List,
+    /// Begin a project with a template's files
+    Init(InitArgs),
+    /// Change platform, machine and kernel options of a project; asks on a terminal
+    Configure(ConfigureArgs),
+    /// Set kernel options of a project
+    Set(OptionsArgs),
+    /// Switch kernel options of a project off
+    Unset(OptionsArgs),
+    /// Take a project's kernel options from a configuration file
+    Defconfig(DefconfigArgs),
+    /// Choose a project's kernel options on the kernel's own screens
+    Menuconfig(MenuconfigArgs),
     /// Build the image
     Build(BuildArgs),
     /// Boot the image that was built last; exits as the program does
@@ -212,6 +232,9 @@ pub struct RunArgs {
 /// `ukl up`.
 #[derive(Debug, Clone, Args)]
 pub struct UpArgs {
+    /// Begin the project with a template first, in DIR or a folder of its name
+    #[arg(short, long, value_name = "TEMPLATE")]
+    pub template: Option<String>,
     /// What to build and run.
     #[command(flatten)]
     pub target: Target,

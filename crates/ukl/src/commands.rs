@@ -1,7 +1,9 @@
 //! What each command does: the library called, the answer printed, the exit code chosen.
 
+mod begin;
 mod bench;
 mod build;
+mod configure;
 mod object;
 mod project;
 mod run;
@@ -74,6 +76,13 @@ pub fn main() -> u8 {
 
 fn name(command: &Command) -> &'static str {
     match command {
+        Command::List => "list",
+        Command::Init(_) => "init",
+        Command::Configure(_) => "configure",
+        Command::Set(_) => "set",
+        Command::Unset(_) => "unset",
+        Command::Defconfig(_) => "defconfig",
+        Command::Menuconfig(_) => "menuconfig",
         Command::Build(_) => "build",
         Command::Run(_) => "run",
         Command::Up(_) => "up",
@@ -103,6 +112,13 @@ fn dispatch(cli: Cli) -> Result<Answer> {
             let failure = fail(Class::Usage, "`cc`, `ar` and `ld` take no options of `ukl`");
             Err(failure.hint("write `ukl cc …`").into())
         }
+        Command::List => begin::list(),
+        Command::Init(args) => begin::init(&args, shell.dry_run),
+        Command::Configure(args) => configure::configure(&env(shell)?, &args),
+        Command::Set(args) => configure::set(&env(shell)?, &args),
+        Command::Unset(args) => configure::unset(&env(shell)?, &args),
+        Command::Defconfig(args) => configure::defconfig(&env(shell)?, &args),
+        Command::Menuconfig(args) => configure::menuconfig(&env(shell)?, &args),
         Command::Clean(args) => project::clean(&args.target, shell.dry_run),
         Command::Cache(args) => shared(args.command, shell.dry_run),
         Command::Build(args) => build::build(&env(shell)?, &args),

@@ -30,6 +30,9 @@ pub struct Configured {
     pub ld: PathBuf,
 }
 
+/// The name under which the manifest's own lines appear in messages.
+pub const OWN: &str = "[kernel] config";
+
 /// Environment variables with which a user's shell would change the build.
 const CLEARED: [&str; 9] =
     ["MAKEFLAGS", "MAKEOVERRIDES", "CROSS_COMPILE", "KCFLAGS", "KAFLAGS", "KCPPFLAGS", "KBUILD_OUTPUT", "LLVM", "W"];
@@ -66,17 +69,7 @@ pub fn configure(
         // By the build that we waited for.
         return Ok(configured);
     }
-    let fragment = configured.out.join("requested.config");
-    let log = configured.out.join("configure.log");
-    if !shell.dry_run {
-        workdir::write_atomic(&fragment, text.as_bytes())?;
-        workdir::write_atomic(&log, b"")?;
-    }
-    let cmd = make(&configured).arg("allnoconfig").env("KCONFIG_ALLCONFIG", &fragment).log(&log);
-    let output = shell.run(&cmd)?;
-    if !output.status.success() {
-        return Err(configure_failure(&cmd, &log).into());
-    }
+    run(shell, &configured, &text)?;
     if shell.dry_run {
         return Ok(configured);
     }
@@ -85,6 +78,72 @@ pub fn configure(
     verify(&wanted, &kconfig::parse(&actual)?).map_err(|failure| failure.log(result))?;
     workdir::write_atomic(&mark, hash.as_bytes())?;
     Ok(configured)
+}
+
+/// Lets the kernel's own tools complete the configuration `text`.
+fn run(shell: &Shell, configured: &Configured, text: &str) -> Result<()> {
+    let fragment = configured.out.join("requested.config");
+    let log = configured.out.join("configure.log");
+    if !shell.dry_run {
+        workdir::write_atomic(&fragment, text.as_bytes())?;
+        workdir::write_atomic(&log, b"")?;
+    }
+    let cmd = make(configured).arg("allnoconfig").env("KCONFIG_ALLCONFIG", &fragment).log(&log);
+    if !shell.run(&cmd)?.status.success() {
+        return Err(configure_failure(&cmd, &log).into());
+    }
+    Ok(())
+}
+
+/// What was asked for, and what the kernel's own tools made of it.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// Every requested option with the file and line that asked for it.
+    pub wanted: Config,
+    /// The complete configuration.
+    pub actual: Config,
+}
+
+/// A folder in which the kernel's configuration tools work, apart from every build.
+#[derive(Debug)]
+pub struct Scratch {
+    configured: Configured,
+    _lock: Option<fs::File>,
+}
+
+/// Prepares a folder for questions about configurations of `patched`; it is shared, and held until dropped.
+pub fn scratch(shell: &Shell, cache: &Cache, patched: &PatchedSource, toolchain: &Toolchain) -> Result<Scratch> {
+    let compiler = kernel_compiler(shell, toolchain);
+    let hash = workdir::hash(["kconfig-1", &patched.hash, &compiler.id, &make_words().join(" ")]);
+    let key = hash[..16].to_owned();
+    let _lock = if shell.dry_run { None } else { Some(cache.lock("kconfig", &key)?) };
+    let out = cache.entry("kconfig", &key);
+    if !shell.dry_run {
+        workdir::create_dir(&out)?;
+    }
+    let (tree, version) = (patched.tree.clone(), patched.version.clone());
+    Ok(Scratch { configured: Configured { tree, out, key, version, cc: compiler.cc, ld: compiler.ld }, _lock })
+}
+
+impl Scratch {
+    /// The configuration that `spec` leads to; options that got lost are for the caller to find.
+    pub fn resolve(&self, shell: &Shell, spec: &KernelSpec) -> Result<Resolved> {
+        let wanted = requested(spec)?;
+        run(shell, &self.configured, &wanted.to_text())?;
+        let actual = if shell.dry_run { wanted.clone() } else { self.read()? };
+        Ok(Resolved { wanted, actual })
+    }
+
+    /// The configuration that lies there now.
+    pub fn read(&self) -> Result<Config> {
+        let file = self.configured.out.join(".config");
+        Ok(kconfig::parse(&String::from_utf8(workdir::read(&file)?)?)?)
+    }
+
+    /// The call of make for one of the kernel's own configuration programs.
+    pub fn tool(&self, name: &str) -> Cmd {
+        make(&self.configured).arg(name)
+    }
 }
 
 /// A call of make on the build folder, the same on every machine.
@@ -122,7 +181,7 @@ fn kernel_compiler(shell: &Shell, toolchain: &Toolchain) -> Toolchain {
 }
 
 /// Everything that must hold in the end: base, ukl, storage, debug, then the manifest's own lines.
-fn requested(spec: &KernelSpec) -> Result<Config> {
+pub fn requested(spec: &KernelSpec) -> Result<Config> {
     let own = spec.config.join("\n");
     let mut fragments = Vec::new();
     for (name, used, overrides) in [
@@ -135,7 +194,7 @@ fn requested(spec: &KernelSpec) -> Result<Config> {
             fragments.push(Fragment { name, text, overrides });
         }
     }
-    fragments.push(Fragment { name: "[kernel] config", text: &own, overrides: true });
+    fragments.push(Fragment { name: OWN, text: &own, overrides: true });
     let merged = kconfig::merge(&fragments);
     merged.map_err(|error| fail(Class::Kernel, format!("kernel configuration: {error}")).into())
 }

@@ -48,6 +48,7 @@ const NEEDS: &[Need] = &[
     program("bison", "bison", "the kernel's configuration and build"),
     program("bc", "bc", "the kernel's build computes its time constants"),
     file("/usr/include/gelf.h", "libelf-dev", "the kernel's objtool"),
+    file("/usr/include/ncurses.h", "libncurses-dev", "the kernel's screens in `ukl menuconfig`"),
     program("lz4", "lz4", "compresses the kernel and the initial RAM disk"),
     file(
         "/usr/src/linux-source-6.12.tar.xz",

@@ -164,6 +164,13 @@ pub fn render(error: &anyhow::Error) -> (String, u8) {
     (text, report.code)
 }
 
+/// "Did you mean": the word of `known` that looks most like `got`, if any does.
+pub fn nearest<'a>(got: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let score = |name: &str| strsim::jaro_winkler(&got.to_lowercase(), &name.to_lowercase());
+    let scored = known.into_iter().map(|name| (score(name), name)).filter(|(score, _)| *score > 0.8);
+    scored.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

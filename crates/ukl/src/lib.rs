@@ -40,5 +40,7 @@ pub mod suite;
 pub mod cache;
 pub mod doctor;
 pub mod inspect;
+pub mod templates;
+pub mod settings;
 pub mod cli;
 pub mod commands;

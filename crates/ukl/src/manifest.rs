@@ -1,6 +1,7 @@
 //! `ukl.toml` → [`Manifest`]: what the file says is checked and resolved here, once.
 
 mod check;
+pub mod edit;
 mod fields;
 mod load;
 mod net;
@@ -23,6 +24,16 @@ pub use storage::{Disk, Share, Storage};
 pub enum Libc {
     /// musl from the distribution's source package, unmodified.
     Musl,
+}
+
+/// Where the program runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Platform {
+    /// Linked into a kernel, on a machine of QEMU's.
+    #[default]
+    Qemu,
+    /// Its ring-3 twin, as an ordinary process of this machine.
+    Linuxu,
 }
 
 /// Where the kernel's source comes from.
@@ -136,6 +147,8 @@ pub struct Manifest {
     pub program: Option<PathBuf>,
     /// TCP port of the guest that answers once the program is ready.
     pub ready: Option<u16>,
+    /// Where `ukl run` and `ukl up` run it.
+    pub platform: Platform,
     /// `gcc`, `clang` or a path.
     pub compiler: String,
     /// Extra compiler flags.

@@ -66,6 +66,24 @@ pub fn command(line: &str, dry_run: bool) -> Result<()> {
     Ok(())
 }
 
+/// True when a person can be asked: standard input and standard error are a terminal.
+pub fn is_interactive() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks on standard error and reads one line; nothing typed means `default`.
+pub fn ask(question: &str, default: &str) -> Result<String> {
+    let mut stderr = std::io::stderr().lock();
+    write!(stderr, "{question} [{default}]: ")?;
+    stderr.flush()?;
+    let mut line = String::new();
+    if std::io::stdin().read_line(&mut line)? == 0 {
+        writeln!(stderr)?;
+    }
+    let line = line.trim();
+    Ok(if line.is_empty() { default.to_owned() } else { line.to_owned() })
+}
+
 /// True when `error` only says that the reader of our output went away.
 pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let kind = error.root_cause().downcast_ref::<std::io::Error>().map(std::io::Error::kind);

@@ -290,6 +290,18 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Writes a file that must not exist yet, whole; one that appears meanwhile is not touched.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_dir(dir)?;
+    let context = || format!("failed to write `{}`", path.display());
+    let mut file = tempfile::NamedTempFile::new_in(dir).with_context(context)?;
+    file.write_all(bytes).with_context(context)?;
+    set_mode(file.path(), mode)?;
+    file.persist_noclobber(path).map_err(|e| e.error).with_context(context)?;
+    Ok(())
+}
+
 /// What stands in a folder, sorted; nothing when it does not exist.
 fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {

@@ -1,18 +1,19 @@
 //! `ukl run` and `ukl up`: boot an image, and end as its program did.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{json, Value};
 
 use super::{build, project, Answer};
 use crate::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
-use crate::cli::{self, BootOptions, MachineOptions, MachineType, RunArgs, UpArgs};
+use crate::cli::{self, BootOptions, MachineOptions, MachineType, RunArgs, Target, UpArgs};
 use crate::error::{fail, Class, Result};
 use crate::image::{self, Image};
 use crate::manifest::{Network, Storage};
 use crate::pipeline::{Env, Stage};
-use crate::term;
 use crate::workdir::ImageDir;
+use crate::{templates, term};
 
 /// Boots the image that was built last.
 pub(super) fn run(env: &Env, args: &RunArgs, json: bool) -> Result<Answer> {
@@ -22,14 +23,33 @@ pub(super) fn run(env: &Env, args: &RunArgs, json: bool) -> Result<Answer> {
 
 /// Builds, then boots.
 pub(super) fn up(env: &Env, args: &UpArgs, json: bool) -> Result<Answer> {
-    let mut manifest = build::manifest(&args.target, &args.build)?;
+    let target = match &args.template {
+        Some(template) => from_template(env, template, &args.target)?,
+        None => args.target.clone(),
+    };
+    let mut manifest = build::manifest(&target, &args.build)?;
     let own = storage(&args.boot);
     manifest.kernel.storage |= !own.is_empty();
     // Whoever forgot a folder learns it before the build.
     boot::storage::check(&manifest.storage.with(&own))?;
-    let dir = project::image_dir(&args.target, &manifest)?;
+    let dir = project::image_dir(&target, &manifest)?;
     let (image, stages) = build::from_manifest(env, &manifest, &dir)?;
     boot(env, &image, &args.boot, json, stages)
+}
+
+/// Begins the project first; the answer is where it is.
+fn from_template(env: &Env, template: &str, target: &Target) -> Result<Target> {
+    let dir = match target.target.as_slice() {
+        [] => Path::new(template).to_owned(),
+        [dir] => dir.clone(),
+        _ => return Err(fail(Class::Usage, "`up -t TEMPLATE` takes one folder").into()),
+    };
+    if env.shell.dry_run {
+        let failure = fail(Class::Usage, "a project that is not there yet cannot be a dry run");
+        return Err(failure.hint(format!("first `ukl init -t {template} {}`", dir.display())).into());
+    }
+    templates::begin(template, &dir, false)?;
+    Ok(Target { target: vec![dir], out: target.out.clone() })
 }
 
 fn boot(env: &Env, image: &Image, options: &BootOptions, json: bool, stages: Vec<Stage>) -> Result<Answer> {

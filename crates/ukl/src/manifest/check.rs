@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::fields;
 use super::net::{self, Network};
-use super::raw::{RawCommand, RawCommandIn, RawFile, RawKernel, RawLibc, RawMachine, RawManifest, RawWords};
-use super::{BuildCommand, GuestFile, KernelSpec, Libc, Machine, Manifest};
+use super::raw::{
+    RawCommand, RawCommandIn, RawFile, RawKernel, RawLibc, RawMachine, RawManifest, RawPlatform, RawWords,
+};
+use super::{BuildCommand, GuestFile, KernelSpec, Libc, Machine, Manifest, Platform};
 
 /// The kernel that is used when a manifest names none.
 pub(super) const KERNEL_VERSION: &str = "6.12";
@@ -71,6 +73,10 @@ pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
         upstream: upstream::all(raw.source.as_ref(), dir)?,
         ready: ready(&raw)?,
         build: build(&raw.build)?,
+        platform: match raw.platform {
+            None | Some(RawPlatform::Qemu) => Platform::Qemu,
+            Some(RawPlatform::Linuxu) => Platform::Linuxu,
+        },
         compiler: compiler(raw.compiler.as_deref(), dir)?,
         cflags: raw.cflags,
         libs: libs(&raw.libs, dir, raw.build.is_empty())?,

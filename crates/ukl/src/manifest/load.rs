@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::check::{check, Bad};
 use super::raw::RawManifest;
 use super::Manifest;
-use crate::error::{fail, Class, Result};
+use crate::error::{fail, nearest, Class, Result};
 use crate::workdir;
 
 /// Reads the manifest in the folder `path`, or the manifest `path` itself.
@@ -22,6 +22,12 @@ pub fn load(path: &Path) -> Result<Manifest> {
     let dir = std::path::absolute(file.parent().unwrap_or(Path::new(".")))?;
     // `ukl up .` must know the folder's name.
     parse(&text, &file, &super::fields::absolute(Path::new("/"), &dir.to_string_lossy()))
+}
+
+/// Checks a manifest's new text before it is written to `file`.
+pub(super) fn check_text(text: &str, file: &Path) -> Result<()> {
+    let dir = std::path::absolute(file.parent().unwrap_or(Path::new(".")))?;
+    parse(text, file, &super::fields::absolute(Path::new("/"), &dir.to_string_lossy())).map(drop)
 }
 
 /// `text` of the manifest `file` in the absolute folder `dir` → the checked manifest.
@@ -118,14 +124,9 @@ fn reword(message: &str) -> (String, Option<String>) {
         return (message.replace('\n', ", "), None);
     };
     let what = ["key", "value"][kind];
-    let hint = nearest(got, known)
+    let hint = nearest(got, known.iter().copied())
         .map_or_else(|| format!("known here: {}", known.join(", ")), |good| format!("did you mean `{good}`?"));
     (format!("unknown {what} `{got}`"), Some(hint))
-}
-
-fn nearest<'a>(got: &str, known: &[&'a str]) -> Option<&'a str> {
-    let score = |name: &&'a str| strsim::jaro_winkler(&got.to_lowercase(), name);
-    known.iter().copied().filter(|name| score(name) > 0.8).max_by(|a, b| score(a).total_cmp(&score(b)))
 }
 
 #[cfg(test)]

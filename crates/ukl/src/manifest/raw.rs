@@ -27,6 +27,8 @@ pub(super) struct RawManifest {
     /// or above the folders of `source`.
     #[serde(default)]
     pub build: Vec<RawCommand>,
+    /// Where `ukl run` and `ukl up` run the program. Default: `qemu`.
+    pub platform: Option<RawPlatform>,
     /// `gcc`, `clang` or the path of one of them. Default: `gcc`.
     pub compiler: Option<String>,
     /// Further flags for the compiler.
@@ -139,6 +141,17 @@ pub(super) struct RawReady {
     /// TCP port of the guest that answers then.
     #[schemars(range(min = 1))]
     pub port: u16,
+}
+
+/// Where a program runs.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Platform")]
+pub(super) enum RawPlatform {
+    /// Linked into a kernel, on a machine of QEMU's.
+    Qemu,
+    /// Its ring-3 twin, as an ordinary process of this machine.
+    Linuxu,
 }
 
 /// A C library that programs can be linked with.

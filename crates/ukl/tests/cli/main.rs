@@ -6,5 +6,6 @@ mod failures;
 mod host;
 mod images;
 mod object;
+mod project;
 mod surface;
 mod world;

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::manifest::storage::{Disk, Format, Kind, Share, Storage};
-use crate::manifest::{BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, Machine, Network, Origin, Upstream};
+use crate::manifest::{
+    BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, Machine, Network, Origin, Platform, Upstream,
+};
 
 fn project() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -176,6 +178,19 @@ fn bad_names_and_sources_are_refused() {
     }
 }
 
+fn full_kernel() -> KernelSpec {
+    KernelSpec {
+        version: "6.12".into(),
+        source: KernelSource::Url {
+            url: "file:///l.tar.xz".into(),
+            sha256: "abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789".into(),
+        },
+        config: vec!["CONFIG_NET=y".into()],
+        storage: false,
+        debug: true,
+    }
+}
+
 #[test]
 fn a_full_manifest_is_understood() {
     let dir = project();
@@ -219,6 +234,7 @@ fn a_full_manifest_is_understood() {
         build: [strings(&["make", "made.o"]), strings(&["sh", "-c", "true > x"])]
             .map(|words| BuildCommand { dir: None, words })
             .to_vec(),
+        platform: Platform::Qemu,
         compiler: "clang".into(),
         cflags: strings(&["-DX=1"]),
         libs: vec!["m".into(), path("sub/libx.a").to_str().unwrap().into()],
@@ -228,16 +244,7 @@ fn a_full_manifest_is_understood() {
         files: vec![GuestFile { src: path("data.txt"), dst: "/data".into(), mode: Some(0o600) }],
         storage: Storage::default(),
         trigger: "/UKL".into(),
-        kernel: KernelSpec {
-            version: "6.12".into(),
-            source: KernelSource::Url {
-                url: "file:///l.tar.xz".into(),
-                sha256: "abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789".into(),
-            },
-            config: strings(&["CONFIG_NET=y"]),
-            storage: false,
-            debug: true,
-        },
+        kernel: full_kernel(),
         machine: Machine { memory_mib: 1024, cpus: 2, ports: vec![(8080, 80)], network },
     };
     assert_eq!(got, want);
