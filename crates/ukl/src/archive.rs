@@ -1,6 +1,6 @@
 //! [`Prefixed`] → [`AppArchive`]: `UKL.a` with a symbol index.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use formats::ar::{self, Member};
@@ -19,11 +19,18 @@ pub struct AppArchive {
 }
 
 /// Writes the archive and reads its index back: the kernel's linker must find the entry.
-pub fn archive(prefixed: &Prefixed, dir: &ImageDir) -> Result<AppArchive> {
-    let data = workdir::read(&prefixed.object)?;
+///
+/// `members` are objects of the kernel's side, which join as they are.
+pub fn archive(prefixed: &Prefixed, members: &[PathBuf], dir: &ImageDir) -> Result<AppArchive> {
+    let mut files = vec![("program.o".to_owned(), workdir::read(&prefixed.object)?)];
+    for path in members {
+        let name = path.file_name().unwrap_or(Path::new("member.o").as_os_str());
+        files.push((name.to_string_lossy().into_owned(), workdir::read(path)?));
+    }
     let path = dir.archive();
     let context = || format!("failed to make `{}`", path.display());
-    let bytes = ar::write(&[Member { name: "program.o", data: &data, mode: 0o644 }]).with_context(context)?;
+    let bytes = ar::write(&files.iter().map(|(name, data)| Member { name, data, mode: 0o644 }).collect::<Vec<_>>())
+        .with_context(context)?;
     let entry = format!("{PREFIX}_start");
     let index = goblin::archive::Archive::parse(&bytes).with_context(context)?;
     if index.member_of_symbol(&entry) != Some("program.o") {

@@ -69,20 +69,14 @@ pub fn build(
         return Ok(kernel);
     }
     let log = image.log("kernel");
+    if !shell.dry_run {
+        stamp::clear(&kernel.bzimage)?;
+    }
+    let _held = objects(shell, cache, configured, image, progress)?;
     if shell.dry_run {
-        shell.run(&objects_command(configured, &log))?;
         shell.run(&link_command(configured, &log))?;
         return Ok(kernel);
     }
-    stamp::clear(&kernel.bzimage)?;
-    let lock = cache.lock("kernel", &configured.key)?;
-    leave_open(&lock)?;
-    // Evidence first: the configuration survives a failure.
-    workdir::copy_atomic(&configured.out.join(".config"), &kernel.config)?;
-    workdir::write_atomic(&log, b"")?;
-    workdir::write_atomic(&configured.out.join("xz"), XZ.as_bytes())?;
-    workdir::set_mode(&configured.out.join("xz"), 0o755)?;
-    objects(shell, cache, configured, &log, progress)?;
     link(shell, configured, app, &log)?;
     workdir::copy_atomic(&configured.out.join("vmlinux"), &kernel.vmlinux)?;
     workdir::copy_atomic(&configured.out.join("arch/x86/boot/bzImage"), &kernel.bzimage)?;
@@ -98,8 +92,39 @@ fn leave_open(lock: &File) -> Result<()> {
     Ok(())
 }
 
+/// The kernel's build folder, with every object in it: ours alone as long as this lives.
+#[derive(Debug)]
+pub struct Held {
+    _lock: Option<File>,
+}
+
 /// Builds everything but a program's link: the slow part, once for all programs.
-fn objects(
+///
+/// Errors: the kernel does not compile (class `Kernel`).
+pub fn objects(
+    shell: &Shell,
+    cache: &Cache,
+    configured: &Configured,
+    image: &ImageDir,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Held> {
+    let log = &image.log("kernel");
+    if shell.dry_run {
+        shell.run(&objects_command(configured, log))?;
+        return Ok(Held { _lock: None });
+    }
+    let lock = cache.lock("kernel", &configured.key)?;
+    leave_open(&lock)?;
+    // Evidence first: the configuration survives a failure.
+    workdir::copy_atomic(&configured.out.join(".config"), &image.kernel_config())?;
+    workdir::write_atomic(log, b"")?;
+    workdir::write_atomic(&configured.out.join("xz"), XZ.as_bytes())?;
+    workdir::set_mode(&configured.out.join("xz"), 0o755)?;
+    make_objects(shell, cache, configured, log, progress)?;
+    Ok(Held { _lock: Some(lock) })
+}
+
+fn make_objects(
     shell: &Shell,
     cache: &Cache,
     configured: &Configured,
@@ -131,6 +156,11 @@ fn objects(
         workdir::write_atomic(&remembered, steps.to_string().as_bytes())?;
     }
     workdir::write_atomic(&done, b"")
+}
+
+/// The first error in a log of the kernel's make, in a few lines.
+pub(crate) fn log_message(log: &Path, tree: &Path) -> String {
+    failure::in_log(log, tree)
 }
 
 /// Links `app` into the objects and makes bzImage of it.

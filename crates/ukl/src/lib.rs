@@ -29,6 +29,7 @@ pub mod source;
 pub mod patch;
 pub mod config;
 pub mod kernel;
+pub mod calls;
 pub mod initrd;
 pub mod image;
 pub mod boot;

@@ -139,6 +139,10 @@ pub struct Manifest {
     pub dir: PathBuf,
     /// C, assembler or C++ sources to compile, or objects and archives to take as they are.
     pub sources: Vec<PathBuf>,
+    /// C sources and headers to compile with the kernel: functions that the program calls by name.
+    pub kernel_sources: Vec<PathBuf>,
+    /// Functions of the kernel that the program calls by name.
+    pub imports: Vec<String>,
     /// Source trees that are fetched for `build`.
     pub upstream: Vec<Upstream>,
     /// Commands that make `sources` or `program` first; run in `dir`, or above the source trees.

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::archive::{self, AppArchive};
 use crate::boot;
+use crate::calls::{self, Calls};
 use crate::compile;
-use crate::config;
+use crate::config::{self, Configured};
 use crate::error::Result;
 use crate::image::{self, Image, Parts};
 use crate::initrd;
@@ -15,7 +16,7 @@ use crate::kernel::{self, Progress};
 use crate::link::{self, Linked};
 use crate::make::{self, Made};
 use crate::manifest::Manifest;
-use crate::patch;
+use crate::patch::{self, PatchedSource};
 use crate::prefix::{self, Prefixed};
 use crate::run::Shell;
 use crate::source;
@@ -86,11 +87,25 @@ pub struct Program {
     pub archive: AppArchive,
 }
 
-/// From sources to `UKL.a` and the twin.
-pub fn program(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock) -> Result<Program> {
+/// From sources to `UKL.a` and the twin; `progress` hears of the kernel's objects, if the program needs them
+/// before it can be compiled.
+pub fn program(
+    env: &Env,
+    manifest: &Manifest,
+    dir: &ImageDir,
+    clock: &mut Clock,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Program> {
     let shell = &env.shell;
     let toolchain = clock.stage("toolchain", || toolchain::find(shell, &manifest.compiler))?;
     let sysroot = clock.stage("sysroot", || sysroot::build(shell, &env.cache, &toolchain))?;
+    let calls = match calls::wanted(manifest) {
+        true => Some(kernel_side(env, &toolchain, manifest, dir, clock, progress)?),
+        false => None,
+    };
+    let mut manifest = manifest.clone();
+    manifest.sources.extend(calls.iter().map(|calls| calls.stubs.clone()));
+    let manifest = &manifest;
     let made = match manifest.build.is_empty() && manifest.program.is_none() {
         true => Made { program: None },
         false => clock.stage("make", || make::make(shell, &env.cache, &toolchain, &sysroot, manifest, dir))?,
@@ -113,8 +128,37 @@ pub fn program(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock
     // Until here a failure leaves the last image as it was; from here on it is taken apart.
     dir.invalidate()?;
     let prefixed = clock.stage("prefix", || prefix::prefix(&linked, dir))?;
-    let archive = clock.stage("archive", || archive::archive(&prefixed, dir))?;
+    let members = calls.map(|calls| calls.members).unwrap_or_default();
+    let archive = clock.stage("archive", || archive::archive(&prefixed, &members, dir))?;
     Ok(Program { toolchain, sysroot, linked, prefixed, archive })
+}
+
+/// The kernel up to its configuration.
+fn configured(
+    env: &Env,
+    toolchain: &Toolchain,
+    manifest: &Manifest,
+    clock: &mut Clock,
+) -> Result<(PatchedSource, Configured)> {
+    let (Env { shell, cache }, spec) = (env, &manifest.kernel);
+    let source = clock.stage("source", || source::fetch(shell, cache, spec))?;
+    let patched = clock.stage("patch", || patch::apply(shell, cache, &source, &spec.version))?;
+    let configured = clock.stage("config", || config::configure(shell, cache, &patched, spec, toolchain))?;
+    Ok((patched, configured))
+}
+
+/// What the program calls in the kernel: compiled there, before the program can be.
+fn kernel_side(
+    env: &Env,
+    toolchain: &Toolchain,
+    manifest: &Manifest,
+    dir: &ImageDir,
+    clock: &mut Clock,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Calls> {
+    let (_, configured) = configured(env, toolchain, manifest, clock)?;
+    let work = || calls::calls(&env.shell, &env.cache, toolchain, &configured, manifest, dir, progress);
+    clock.stage("calls", work)
 }
 
 /// From a manifest to a complete image in `dir`; `progress` hears of the kernel's objects.
@@ -129,12 +173,9 @@ pub fn image(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Image> {
     let Env { shell, cache } = env;
-    let spec = &manifest.kernel;
-    let program = program(env, manifest, dir, clock)?;
+    let program = program(env, manifest, dir, clock, progress)?;
     let Program { toolchain, sysroot, archive, .. } = &program;
-    let source = clock.stage("source", || source::fetch(shell, cache, spec))?;
-    let patched = clock.stage("patch", || patch::apply(shell, cache, &source, &spec.version))?;
-    let configured = clock.stage("config", || config::configure(shell, cache, &patched, spec, toolchain))?;
+    let (patched, configured) = configured(env, toolchain, manifest, clock)?;
     let kernel = clock.stage("kernel", || kernel::build(shell, cache, &configured, archive, dir, progress))?;
     let Manifest { name, trigger, args, env, storage, .. } = manifest;
     let mode = boot::default_mode(name, trigger, args, env, storage);

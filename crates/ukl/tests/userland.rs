@@ -74,7 +74,7 @@ impl Tools {
     fn build(&self, manifest: &Manifest, dir: &ImageDir) -> Built {
         let (objects, linked) = self.link(manifest, dir).unwrap_or_else(|error| panic!("{}", render(&error).0));
         let prefixed = prefix::prefix(&linked, dir).unwrap();
-        let archive = archive::archive(&prefixed, dir).unwrap();
+        let archive = archive::archive(&prefixed, &[], dir).unwrap();
         Built { objects, linked, prefixed, archive }
     }
 

@@ -51,7 +51,7 @@ fn fail(compiler: &str, dir: &Path, script: &str) -> String {
 fn program(path: &Path, out: &Path) -> Program {
     let env = Env { shell: SHELL, cache: Cache::from_env().unwrap() };
     let manifest = manifest::from_program(path).unwrap();
-    let program = pipeline::program(&env, &manifest, &ImageDir::at(out), &mut Clock::default());
+    let program = pipeline::program(&env, &manifest, &ImageDir::at(out), &mut Clock::default(), &mut |_| ());
     program.unwrap_or_else(|error| panic!("{}", render(&error).0))
 }
 
@@ -155,7 +155,7 @@ fn a_manifest_builds_libraries_and_a_program_of_fetched_sources() {
     let image = ImageDir::at(dir.join("out"));
     let build = || {
         let manifest = manifest::load(dir).unwrap();
-        let program = pipeline::program(&env, &manifest, &image, &mut Clock::default());
+        let program = pipeline::program(&env, &manifest, &image, &mut Clock::default(), &mut |_| ());
         program.unwrap_or_else(|error| panic!("{}", render(&error).0))
     };
     let first = build();

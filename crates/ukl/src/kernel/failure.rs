@@ -14,6 +14,11 @@ pub(super) fn of_objects(cmd: &Cmd, log: &Path, tree: &Path) -> Failure {
     fail(class, format!("the kernel does not build: {message}")).command(cmd.display()).log(log)
 }
 
+/// The root cause that `log` tells.
+pub(super) fn in_log(log: &Path, tree: &Path) -> String {
+    message(&read(log), tree, Class::App).1
+}
+
 /// The failure of linking a program into finished objects: most often the program's.
 pub(super) fn of_link(cmd: &Cmd, log: &Path, tree: &Path) -> Failure {
     link_failure(&read(log), tree).command(cmd.display()).log(log)

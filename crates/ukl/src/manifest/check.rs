@@ -1,6 +1,7 @@
 //! [`RawManifest`] → [`Manifest`]: every value checked, every path made absolute.
 
 mod storage;
+mod calls;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +70,8 @@ pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
         name,
         dir: dir.to_owned(),
         sources,
+        kernel_sources: calls::sources(&raw, dir)?,
+        imports: calls::imports(&raw)?,
         program: program(&raw, dir)?,
         upstream: upstream::all(raw.source.as_ref(), dir)?,
         ready: ready(&raw)?,

@@ -17,6 +17,12 @@ pub(super) struct RawManifest {
     /// Either this or `program` is required.
     #[serde(default)]
     pub sources: Vec<String>,
+    /// C files (and their headers) to compile with the kernel: the program calls their functions by name.
+    #[serde(default)]
+    pub kernel_sources: Vec<String>,
+    /// Functions of the kernel that the program calls by name.
+    #[serde(default)]
+    pub imports: Vec<String>,
     /// Source trees to fetch for `build`: one table or a list of tables.
     pub source: Option<RawUpstreams>,
     /// The executable that the build commands link with our compiler.

@@ -228,6 +228,8 @@ fn a_full_manifest_is_understood() {
         name: "full".into(),
         dir: dir.path().into(),
         sources: vec![path("a.c"), path("made.o")],
+        kernel_sources: vec![],
+        imports: vec![],
         upstream: vec![],
         program: None,
         ready: None,
