@@ -125,6 +125,8 @@ pub struct Options {
     pub attach: bool,
     /// More words for the kernel.
     pub words: Vec<String>,
+    /// Where instructions are emulated, the guest's clock counts them: how busy the host is makes no difference.
+    pub icount: bool,
     /// The guest gets an interrupt that cannot be masked so often.
     pub nmi: Option<Duration>,
 }
@@ -144,6 +146,7 @@ impl Options {
             timeout: None,
             attach: true,
             words: Vec::new(),
+            icount: false,
             nmi: None,
         }
     }
@@ -260,7 +263,10 @@ fn machine(
     let fits = cpus == 1 && !net::needs_pci(image, options) && storage.len() <= qemu::MICROVM_SLOTS - 2;
     let kind = options.machine.unwrap_or(if fits { Kind::Microvm } else { Kind::Q35 });
     let kernel = image.dir.vmlinux();
-    let engine = accel::choose(shell, cache, options.accel, &kernel)?;
+    let engine = match accel::choose(shell, cache, options.accel, &kernel)? {
+        qemu::Engine::Tcg { .. } if options.icount => qemu::Engine::Counted,
+        engine => engine,
+    };
     let input = Input::of(options.attach, &options.what);
     let mut words = options.words.clone();
     // Without init nobody watches.

@@ -16,7 +16,12 @@ pub enum Engine {
         /// `None` when it is not known: the guest calibrates.
         tsc_khz: Option<u64>,
     },
+    /// QEMU's own translator with a clock that counts instructions, and skips the time in which there are none.
+    Counted,
 }
+
+/// (option, kHz) of [`Engine::Counted`]: an instruction takes 2^1 ns, and the time stamp counter counts nanoseconds.
+const COUNTED: (&str, u64) = ("shift=1,sleep=off", 1_000_000);
 
 /// The kind of machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +88,12 @@ pub fn append(machine: &Machine) -> String {
         // There is no PCI: saves the search for it and its complaint.
         words.push("pci=off".into());
     }
-    if let Engine::Tcg { tsc_khz } = machine.engine {
+    let tsc_khz = match machine.engine {
+        Engine::Kvm => None,
+        Engine::Tcg { tsc_khz } => Some(tsc_khz),
+        Engine::Counted => Some(Some(COUNTED.1)),
+    };
+    if let Some(tsc_khz) = tsc_khz {
         words.extend(TCG.iter().map(|(word, _)| word.to_string()));
         if let Some(khz) = tsc_khz {
             // microvm has no port to gate the timer that calibration needs; without a calibrated
@@ -104,6 +114,7 @@ pub fn command(machine: &Machine) -> Cmd {
     cmd = match machine.engine {
         Engine::Kvm => cmd.args(["-accel", "kvm", "-cpu", "host"]),
         Engine::Tcg { .. } => cmd.args(["-accel", "tcg", "-cpu", "max"]),
+        Engine::Counted => cmd.args(["-accel", "tcg", "-cpu", "max", "-icount", COUNTED.0]),
     };
     cmd = cmd.args(["-m", &format!("{}M", machine.memory_mib)]);
     if machine.shared_memory {
