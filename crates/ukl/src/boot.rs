@@ -79,6 +79,8 @@ pub struct BootRun {
     pub ready_s: Option<f64>,
     /// QEMU start to QEMU end, in seconds.
     pub total_s: f64,
+    /// A fault in the kernel that it survived, and where it was.
+    pub oops: Option<String>,
     /// What the console showed.
     pub console: Vec<u8>,
 }
@@ -181,6 +183,7 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
             first_output_s: None,
             ready_s: None,
             total_s: 0.0,
+            oops: None,
             console: Vec::new(),
         });
     }
@@ -195,11 +198,19 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
     let facts = console::read(&text);
     let control = console::control(&streamed.control);
     let ends: Vec<Outcome> = control.runs.iter().filter_map(|run| run.end).map(Outcome::from).collect();
+    let oops = match facts.panic {
+        None => facts.oops.as_ref().map(|oops| panic::describe_oops(shell, dir, oops)),
+        Some(_) => None,
+    };
     let complete = control.runs.iter().all(|run| run.end.is_some());
     let outcome = match (facts.init_end, facts.panic) {
         // A limit that passed while the machine was going down is no limit passed.
         _ if streamed.end == stream::End::Timeout && !(control.started && complete && !ends.is_empty()) => {
             Outcome::Timeout
+        }
+        // The kernel's own fault took process 1 with it.
+        (Some(End::Killed(9)), Some(panic)) if facts.oops.is_some() => {
+            Outcome::Panic(panic::describe(shell, dir, &panic, facts.oops.as_ref()))
         }
         (Some(end), _) => end.into(),
         (None, Some(panic)) => Outcome::Panic(panic::describe(shell, dir, &panic, facts.oops.as_ref())),
@@ -216,7 +227,7 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
     let first_output_s = streamed.first_output.map(|time| time.as_secs_f64());
     let ready_s = streamed.ready.map(|time| time.as_secs_f64());
     let total_s = streamed.total.as_secs_f64();
-    Ok(BootRun { outcome, ends, first_output_s, ready_s, total_s, console: streamed.console })
+    Ok(BootRun { outcome, ends, first_output_s, ready_s, total_s, oops, console: streamed.console })
 }
 
 fn no_boot(streamed: &stream::Streamed, image: &Image, command: &str) -> crate::error::Failure {

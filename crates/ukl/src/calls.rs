@@ -86,7 +86,9 @@ pub fn calls(
 }
 
 fn compile_command(configured: &Configured, log: &Path) -> Cmd {
-    config::make(configured).arg("ukl-objects").log(log)
+    // Lines for messages; the build folder's place must not get into the object.
+    let flags = format!("KCFLAGS=-g -ffile-prefix-map={}=. -ffile-prefix-map={SOURCES}/=", configured.out.display());
+    config::make(configured).args([&flags, "ukl-objects"]).log(log)
 }
 
 /// Has the kernel's own build compile `kernel-sources`; copies of the objects, in the manifest's order.

@@ -163,6 +163,32 @@ fn a_panic_is_told_in_its_own_words() {
     assert_eq!(run.outcome.exit_code(), Some(255));
 }
 
+/// `examples/kernel_calls`, whose argument `wild` lets a function of the kernel use a wild pointer.
+fn wild(what: What) -> BootRun {
+    let dir = tempfile::tempdir().unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/kernel_calls");
+    let manifest = manifest::load(&example).unwrap();
+    let out = ImageDir::at(dir.path().join("image"));
+    let image = pipeline::image(&env(), &manifest, &out, &mut Clock::default(), &mut |_| ());
+    run(&image.unwrap_or_else(|error| panic!("{}", render(&error).0)), &options(what))
+}
+
+#[test]
+fn a_fault_in_the_kernel_ends_the_program_alone_and_is_told_with_its_place() {
+    let wild = wild(What::Both(args(&["wild"])));
+    assert_eq!(wild.ends, [Outcome::Signaled(9), Outcome::Signaled(9)], "{}", text(&wild));
+    let oops = wild.oops.unwrap();
+    assert!(oops.contains("NULL pointer dereference"), "{oops}");
+    assert!(oops.contains("at      rot13 (kernel.c:18) in the kernel"), "{oops}");
+}
+
+#[test]
+fn a_fault_in_the_kernel_that_ends_process_1_is_a_panic() {
+    let Outcome::Panic(text) = wild(What::Pid1(args(&["wild"]))).outcome else { panic!("no panic") };
+    assert!(text.contains("Attempted to kill init!") && text.contains("NULL pointer dereference"), "{text}");
+    assert!(text.contains("at      rot13 ("), "{text}");
+}
+
 #[test]
 fn a_time_limit_ends_the_guest() {
     let (image, _turn) = image();

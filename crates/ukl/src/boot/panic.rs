@@ -1,9 +1,10 @@
-//! A panic's text, with function and line where the processor was in the program.
+//! A panic's text, or that of a fault in the kernel, with function and line where the processor was.
 
 use formats::console::{Oops, Panic, Rip};
 use object::{Object, ObjectSymbol};
 
 use crate::error::{Class, Result};
+use crate::prefix::PREFIX;
 use crate::run::{Cmd, Shell};
 use crate::workdir::{self, ImageDir};
 
@@ -17,14 +18,22 @@ pub(super) fn describe(shell: &Shell, dir: &ImageDir, panic: &Panic, oops: Optio
         text.push_str(&format!("\n  after   {}", oops.message));
     }
     let rip = panic.rip.as_ref().or(oops.and_then(|oops| oops.rip.as_ref()));
-    // A kernel without symbols, or a place outside the program: the text says what can be said.
-    if let Some(place) = rip.and_then(|rip| place(shell, dir, rip).ok().flatten()) {
-        text.push_str(&format!("\n  at      {place}"));
-    }
+    text.push_str(&at(shell, dir, rip));
     text
 }
 
-/// `function (file:line)` when `rip` lies in the program.
+/// The same of a fault in the kernel that it survived: it ended the process alone.
+pub(super) fn describe_oops(shell: &Shell, dir: &ImageDir, oops: &Oops) -> String {
+    oops.message.clone() + &at(shell, dir, oops.rip.as_ref())
+}
+
+/// A further line with the place; nothing where none can be told.
+fn at(shell: &Shell, dir: &ImageDir, rip: Option<&Rip>) -> String {
+    let place = rip.and_then(|rip| place(shell, dir, rip).ok().flatten());
+    place.map_or(String::new(), |place| format!("\n  at      {place}"))
+}
+
+/// `function (file:line) in the program`, or `in the kernel`.
 fn place(shell: &Shell, dir: &ImageDir, rip: &Rip) -> Result<Option<String>> {
     let bytes = workdir::read(&dir.vmlinux())?;
     let file = object::File::parse(&*bytes)?;
@@ -38,18 +47,21 @@ fn place(shell: &Shell, dir: &ImageDir, rip: &Rip) -> Result<Option<String>> {
         },
         (None, None) => return Ok(None),
     };
-    if !(start..end).contains(&address) {
-        return Ok(None);
-    }
+    let (prefix, lowest, whose) = match (start..end).contains(&address) {
+        true => (PREFIX, start, "in the program"),
+        // User addresses are nobody's text.
+        false if address >> 63 == 0 => return Ok(None),
+        false => ("", 1 << 63, "in the kernel"),
+    };
     let line = line(shell, dir, address)?;
     let before =
-        file.symbols().filter(|symbol| (start..=address).contains(&symbol.address()) && symbol.is_definition());
-    let named = before.filter(|symbol| symbol.name().is_ok_and(|name| name.starts_with("ukl_")));
+        file.symbols().filter(|symbol| (lowest..=address).contains(&symbol.address()) && symbol.is_definition());
+    let named = before.filter(|symbol| symbol.name().is_ok_and(|name| name.starts_with(prefix)));
     let function = named.max_by_key(|symbol| symbol.address()).and_then(|symbol| symbol.name().ok().map(str::to_owned));
-    let function = function.map_or_else(|| format!("{address:#x}"), |name| name["ukl_".len()..].to_owned());
+    let function = function.map_or_else(|| format!("{address:#x}"), |name| name[prefix.len()..].to_owned());
     Ok(Some(match line {
-        Some(line) => format!("{function} ({line}) in the program"),
-        None => format!("{function} in the program"),
+        Some(line) => format!("{function} ({line}) {whose}"),
+        None => format!("{function} {whose}"),
     }))
 }
 
@@ -59,7 +71,7 @@ fn line(shell: &Shell, dir: &ImageDir, address: u64) -> Result<Option<String>> {
     let output = shell.check(&cmd, Class::Host)?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let is_known = !text.starts_with('?') && !text.ends_with(":0") && !text.ends_with(":?");
-    Ok(is_known.then_some(text))
+    Ok(is_known.then(|| text.trim_start_matches("./").to_owned()))
 }
 
 #[cfg(test)]
@@ -75,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_in_the_program_is_named_and_one_in_the_kernel_is_not() {
+    fn a_place_is_named_with_whose_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let image = ImageDir::at(dir.path());
         let (source, object) = (dir.path().join("crash.s"), dir.path().join("crash.o"));
@@ -86,6 +98,8 @@ mod tests {
         shell.check(&ld, Class::Host).unwrap();
         let inside = describe(&shell, &image, &panic_at(0xffff_ffff_8160_0002), None);
         assert!(inside.starts_with("Fatal exception\n  at      crash (") && inside.contains("crash.s:4"), "{inside}");
-        assert_eq!(describe(&shell, &image, &panic_at(0xffff_ffff_8160_1000), None), "Fatal exception");
+        let outside = describe(&shell, &image, &panic_at(0xffff_ffff_8160_1000), None);
+        assert!(outside.starts_with("Fatal exception\n  at      ") && outside.ends_with(" in the kernel"), "{outside}");
+        assert_eq!(describe(&shell, &image, &panic_at(0x1000), None), "Fatal exception");
     }
 }

@@ -62,7 +62,7 @@ mod tests {
         ffffffff81000030 T get_random_u32\nffffffff81000040 T ukl_main\n";
 
     fn refused(name: &str) -> String {
-        format!("{:?}", check(&[name.to_owned()], MAP).unwrap_err())
+        crate::error::render(&check(&[name.to_owned()], MAP).unwrap_err()).0
     }
 
     #[test]

@@ -112,6 +112,9 @@ fn judge(image: &Image, run: &BootRun, options: &Options) -> Result<u8> {
         }
         Outcome::NoStatus => {}
     }
+    if let Some(text) = &run.oops {
+        term::say(&format!("{} {text}", term::paint("1;31", "a fault in the guest kernel:")));
+    }
     match (run.outcome.exit_code(), &options.what) {
         (Some(code), _) => Ok(code),
         // A shell reports nothing of its own.
@@ -138,6 +141,7 @@ fn describe(run: &BootRun, dir: &ImageDir) -> Value {
         "ready_s": run.ready_s,
         "total_s": run.total_s,
         "console": String::from_utf8_lossy(&run.console),
+        "oops": run.oops,
         "console_log": dir.console(),
         "qemu_line": dir.qemu_line(),
     })
