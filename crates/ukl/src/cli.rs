@@ -213,6 +213,9 @@ pub struct BuildArgs {
     /// What to build.
     #[command(flatten)]
     pub target: Target,
+    /// Where it runs.
+    #[command(flatten)]
+    pub plat: PlatOption,
     /// How.
     #[command(flatten)]
     pub build: BuildOptions,
@@ -224,6 +227,9 @@ pub struct RunArgs {
     /// What to run.
     #[command(flatten)]
     pub target: Target,
+    /// Where it runs.
+    #[command(flatten)]
+    pub plat: PlatOption,
     /// How.
     #[command(flatten)]
     pub boot: BootOptions,
@@ -238,6 +244,9 @@ pub struct UpArgs {
     /// What to build and run.
     #[command(flatten)]
     pub target: Target,
+    /// Where it runs.
+    #[command(flatten)]
+    pub plat: PlatOption,
     /// How to build.
     #[command(flatten)]
     pub build: BuildOptions,

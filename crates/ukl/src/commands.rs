@@ -4,6 +4,7 @@ mod begin;
 mod bench;
 mod build;
 mod configure;
+mod linuxu;
 mod object;
 mod project;
 mod run;

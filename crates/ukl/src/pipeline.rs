@@ -1,5 +1,6 @@
 //! The stages in a row: what `ukl build` does.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use crate::boot;
 use crate::calls::{self, Calls};
 use crate::compile;
 use crate::config::{self, Configured};
-use crate::error::Result;
+use crate::error::{fail, Class, Result};
 use crate::image::{self, Image, Parts};
 use crate::initrd;
 use crate::kernel::{self, Progress};
@@ -23,7 +24,7 @@ use crate::source;
 use crate::sysroot::{self, Sysroot};
 use crate::term;
 use crate::toolchain::{self, Toolchain};
-use crate::workdir::{Cache, ImageDir};
+use crate::workdir::{self, Cache, ImageDir};
 
 /// What is the same for every stage.
 #[derive(Debug, Clone)]
@@ -87,15 +88,23 @@ pub struct Program {
     pub archive: AppArchive,
 }
 
-/// From sources to `UKL.a` and the twin; `progress` hears of the kernel's objects, if the program needs them
-/// before it can be compiled.
-pub fn program(
+/// The user-space half before it meets the kernel.
+struct Half {
+    toolchain: Toolchain,
+    sysroot: Sysroot,
+    linked: Linked,
+    calls: Option<Calls>,
+}
+
+/// From sources to the partial link and the twin; `progress` hears of the kernel's objects, if the program needs
+/// them before it can be compiled.
+fn linked(
     env: &Env,
     manifest: &Manifest,
     dir: &ImageDir,
     clock: &mut Clock,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Program> {
+) -> Result<Half> {
     let shell = &env.shell;
     let toolchain = clock.stage("toolchain", || toolchain::find(shell, &manifest.compiler))?;
     let sysroot = clock.stage("sysroot", || sysroot::build(shell, &env.cache, &toolchain))?;
@@ -119,6 +128,37 @@ pub fn program(
             clock.stage("link", || link::link(shell, &toolchain, &sysroot, manifest, &objects, dir))?
         }
     };
+    Ok(Half { toolchain, sysroot, linked, calls })
+}
+
+/// From sources to the ring-3 twin alone.
+///
+/// An image of other sources beside it is no longer complete, and is said to be none. Error (class `Usage`): the
+/// program calls functions of a kernel that it does not run on.
+pub fn twin(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock) -> Result<PathBuf> {
+    if calls::wanted(manifest) {
+        let failure =
+            fail(Class::Usage, format!("`{}` calls functions of the kernel: it cannot do without", manifest.name));
+        return Err(failure.hint("`ukl run --twin` runs it in ring 3 of its own kernel").into());
+    }
+    let before = workdir::hash_file(&dir.twin()).ok();
+    let linked = linked(env, manifest, dir, clock, &mut |_| ())?.linked;
+    if !env.shell.dry_run && workdir::hash_file(&linked.twin).ok() != before {
+        dir.invalidate()?;
+    }
+    Ok(linked.twin)
+}
+
+/// From sources to `UKL.a` and the twin; `progress` hears of the kernel's objects.
+pub fn program(
+    env: &Env,
+    manifest: &Manifest,
+    dir: &ImageDir,
+    clock: &mut Clock,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Program> {
+    let shell = &env.shell;
+    let Half { toolchain, sysroot, linked, calls } = linked(env, manifest, dir, clock, progress)?;
     if shell.dry_run {
         // The last two stages call no program, and have nothing to read now.
         let prefixed = Prefixed { object: dir.stage("prefix"), imports: Vec::new(), sites: 0 };

@@ -46,6 +46,8 @@ pub struct Cmd {
     log: Option<PathBuf>,
     limit: Duration,
     probe: bool,
+    arg0: Option<OsString>,
+    bare: bool,
 }
 
 /// What a finished command left.
@@ -73,7 +75,21 @@ impl Cmd {
             log: None,
             limit: Duration::from_secs(3600),
             probe: false,
+            arg0: None,
+            bare: false,
         }
+    }
+
+    /// What the program is told that its name is.
+    pub fn arg0(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.arg0 = Some(name.as_ref().to_owned());
+        self
+    }
+
+    /// Nothing is inherited from our own environment.
+    pub fn bare_env(mut self) -> Self {
+        self.bare = true;
+        self
     }
 
     /// Appends one argument.
@@ -130,6 +146,9 @@ impl Cmd {
         if let Some(cwd) = &self.cwd {
             words.push(format!("cd {} &&", quote(cwd.as_os_str())));
         }
+        if self.bare {
+            words.push("env -i".into());
+        }
         for (key, value) in &self.env {
             words.push(format!("{}={}", key.to_string_lossy(), quote(value)));
         }
@@ -140,6 +159,12 @@ impl Cmd {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
+        if let Some(name) = &self.arg0 {
+            command.arg0(name);
+        }
+        if self.bare {
+            command.env_clear();
+        }
         command.args(&self.args).envs(self.env.iter().map(|(k, v)| (k, v)));
         if let Some(cwd) = &self.cwd {
             command.current_dir(cwd);
@@ -212,6 +237,44 @@ impl Shell {
             return Ok(output);
         }
         Err(exit_failure(cmd, &output, class).into())
+    }
+
+    /// Runs `cmd` as a shell would: on our own standard streams, or with its output kept (and no input).
+    ///
+    /// The status is missing when the limit ended the program, and everything in a dry run.
+    pub fn attend(
+        &self,
+        cmd: &Cmd,
+        keep: bool,
+        limit: Option<Duration>,
+    ) -> Result<Option<(Option<ExitStatus>, Vec<u8>)>> {
+        if !self.announce(cmd)? {
+            return Ok(None);
+        }
+        let mut command = cmd.command();
+        let mut output = None;
+        if keep {
+            let (reader, writer) = std::io::pipe()?;
+            command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+            output = Some(drain(Some(reader)));
+        }
+        let start = Instant::now();
+        let mut child = spawn(cmd, &mut command)?;
+        drop(command); // Closes our copies of the pipe, so that the reader sees its end.
+        let _live = interrupt::Live::new(child.id() as i32);
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break Some(status);
+            }
+            if limit.is_some_and(|limit| start.elapsed() > limit) {
+                interrupt::kill(child.id() as i32, libc::SIGKILL);
+                child.wait()?;
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(if start.elapsed().as_millis() < 200 { 1 } else { 10 }));
+        };
+        anyhow::ensure!(!interrupted(), "interrupted");
+        Ok(Some((status, output.map(|output| output.join().unwrap_or_default()).unwrap_or_default())))
     }
 
     /// Starts `cmd` with the given standard streams, for programs that run beside us (QEMU).

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{project, Answer};
+use super::{linuxu, project, Answer};
 use crate::cli::{BuildArgs, BuildOptions, Target};
 use crate::error::{fail, Class, Result};
 use crate::image::Image;
@@ -16,17 +16,15 @@ use crate::workdir::ImageDir;
 
 /// Builds the image and says where it is.
 pub(super) fn build(env: &Env, args: &BuildArgs) -> Result<Answer> {
-    let (image, stages) = image(env, &args.target, &args.build)?;
+    let manifest = manifest(&args.target, &args.build)?;
+    if linuxu::is_wanted(args.plat, || Ok(manifest.clone())) {
+        return linuxu::build(env, &args.target, &manifest);
+    }
+    let dir = project::image_dir(&args.target, &manifest)?;
+    let (image, stages) = from_manifest(env, &manifest, &dir)?;
     let folder = image.dir.root();
     let text = if env.shell.dry_run { String::new() } else { format!("{}\n", folder.display()) };
     Ok(Answer::new(text, json!({ "folder": folder, "image": image.info, "stages": stages })))
-}
-
-/// Builds the image of `target`.
-pub(super) fn image(env: &Env, target: &Target, options: &BuildOptions) -> Result<(Image, Vec<Stage>)> {
-    let manifest = manifest(target, options)?;
-    let dir = project::image_dir(target, &manifest)?;
-    from_manifest(env, &manifest, &dir)
 }
 
 /// Builds the image of `manifest` in `dir`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{json, Value};
 
-use super::{build, project, Answer};
+use super::{build, linuxu, project, Answer};
 use crate::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
 use crate::cli::{self, BootOptions, MachineOptions, MachineType, RunArgs, Target, UpArgs};
 use crate::error::{fail, Class, Result};
@@ -17,7 +17,11 @@ use crate::{templates, term};
 
 /// Boots the image that was built last.
 pub(super) fn run(env: &Env, args: &RunArgs, json: bool) -> Result<Answer> {
-    let image = image::load(&project::existing_image(&args.target)?)?;
+    let dir = project::existing_image(&args.target)?;
+    if linuxu::is_wanted(args.plat, || project::manifest(&args.target)) {
+        return linuxu::run(env, &args.target, &dir, &args.boot, json);
+    }
+    let image = image::load(&dir)?;
     boot(env, &image, &args.boot, json, Vec::new())
 }
 
@@ -28,6 +32,9 @@ pub(super) fn up(env: &Env, args: &UpArgs, json: bool) -> Result<Answer> {
         None => args.target.clone(),
     };
     let mut manifest = build::manifest(&target, &args.build)?;
+    if linuxu::is_wanted(args.plat, || Ok(manifest.clone())) {
+        return linuxu::up(env, &target, &manifest, &args.boot, json);
+    }
     let own = storage(&args.boot);
     manifest.kernel.storage |= !own.is_empty();
     // Whoever forgot a folder learns it before the build.

@@ -5,6 +5,7 @@
 mod failures;
 mod host;
 mod images;
+mod linuxu;
 mod object;
 mod project;
 mod surface;
