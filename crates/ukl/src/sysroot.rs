@@ -14,7 +14,7 @@ use crate::workdir::{self, Cache};
 /// Headers, start files and archives to compile and link against.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sysroot {
-    /// The folder: `include/`, `lib/`, `hook/` (the `as` wrapper for `-B`), `bin/cc`.
+    /// The folder: `include/`, `lib/`, `hook/` (the `as` wrapper for `-B`).
     pub dir: PathBuf,
     /// Content key of the cache entry.
     pub key: String,
@@ -24,11 +24,6 @@ impl Sysroot {
     /// A file of `lib/`.
     pub fn lib(&self, name: &str) -> PathBuf {
         self.dir.join("lib").join(name)
-    }
-
-    /// The compiler for build systems: kernel-mode flags built in, links ring-3 programs.
-    pub fn cc(&self) -> PathBuf {
-        self.dir.join("bin/cc")
     }
 
     /// The flags of every compilation against this sysroot; no host header is in reach.
@@ -45,7 +40,6 @@ impl Sysroot {
 
 const SITES: &str = include_str!("../data/sites.s");
 const AS: &str = include_str!("../data/as.sh");
-const CC: &str = include_str!("../data/cc.sh");
 const CFLAGS: &str = "-O2";
 /// Counts changes of the recipe in this file that the other parts of the key do not show.
 const RECIPE: &str = "2";
@@ -74,7 +68,7 @@ pub fn build(shell: &Shell, cache: &Cache, toolchain: &Toolchain) -> Result<Sysr
     let source = debian::fetch(shell, cache, "musl", &[])?;
     let headers = kernel_headers()?;
     let flags = toolchain.kernel_flags().join(" ");
-    let parts = [SITES, AS, CC, CFLAGS, RECIPE, &flags, &source.sha256, &toolchain.id, &headers.version];
+    let parts = [SITES, AS, CFLAGS, RECIPE, &flags, &source.sha256, &toolchain.id, &headers.version];
     let key = workdir::hash(parts)[..24].to_owned();
     let sysroot = Sysroot { dir: cache.entry("musl", &key), key };
     if sysroot.dir.exists() {
@@ -85,7 +79,7 @@ pub fn build(shell: &Shell, cache: &Cache, toolchain: &Toolchain) -> Result<Sysr
         return Ok(sysroot);
     }
     let work = workdir::staging(&sysroot.dir)?;
-    make(shell, toolchain, &source.tree, &sysroot, work.path())?;
+    make(shell, toolchain, &source.tree, work.path())?;
     if !shell.dry_run {
         add_kernel_headers(&headers, &work.path().join("out/include"))?;
         add_queue_header(&work.path().join("out/include"))?;
@@ -95,9 +89,9 @@ pub fn build(shell: &Shell, cache: &Cache, toolchain: &Toolchain) -> Result<Sysr
 }
 
 /// Builds out of tree in `work` and leaves the sysroot's files in `work/out`.
-fn make(shell: &Shell, toolchain: &Toolchain, tree: &Path, sysroot: &Sysroot, work: &Path) -> Result<()> {
+fn make(shell: &Shell, toolchain: &Toolchain, tree: &Path, work: &Path) -> Result<()> {
     let out = work.join("out");
-    write_hook(toolchain, sysroot, &out)?;
+    write_hook(toolchain, &out)?;
     let build = work.join("build");
     workdir::create_dir(&build)?;
     let log = work.join("musl.log");
@@ -148,23 +142,11 @@ fn run(shell: &Shell, cmd: &Cmd) -> Result<()> {
     Err(fail(Class::Host, text).command(cmd.display()).into())
 }
 
-fn write_hook(toolchain: &Toolchain, sysroot: &Sysroot, out: &Path) -> Result<()> {
+fn write_hook(toolchain: &Toolchain, out: &Path) -> Result<()> {
     let assembler = inside_quotes(&toolchain.assembler.display().to_string());
-    let cc = CC
-        .replace("@SYSROOT@", &inside_quotes(&sysroot.dir.display().to_string()))
-        .replace("@LIBGCC@", &inside_quotes(&toolchain.libgcc.display().to_string()))
-        .replace("@CC@", &inside_quotes(&toolchain.cc.display().to_string()))
-        .replace("@FLAGS@", &sysroot.cflags(toolchain).iter().map(|f| quoted(f)).collect::<Vec<_>>().join(" "));
     workdir::write_atomic(&out.join("hook/sites.s"), SITES.as_bytes())?;
-    for (name, text) in [("hook/as", AS.replace("@AS@", &assembler)), ("bin/cc", cc)] {
-        workdir::write_atomic(&out.join(name), text.as_bytes())?;
-        workdir::set_mode(&out.join(name), 0o755)?;
-    }
-    Ok(())
-}
-
-fn quoted(word: &str) -> String {
-    format!("'{}'", inside_quotes(word))
+    workdir::write_atomic(&out.join("hook/as"), AS.replace("@AS@", &assembler).as_bytes())?;
+    workdir::set_mode(&out.join("hook/as"), 0o755)
 }
 
 fn inside_quotes(word: &str) -> String {

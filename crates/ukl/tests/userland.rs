@@ -148,15 +148,9 @@ fn instructions(text: &str, mnemonic: &str) -> usize {
 #[test]
 fn the_sysroot_is_complete_and_found_again() {
     with_each(|tools| {
-        for file in [
-            "lib/libc.a",
-            "lib/crt1.o",
-            "include/stdio.h",
-            "include/linux/futex.h",
-            "include/sys/queue.h",
-            "hook/as",
-            "bin/cc",
-        ] {
+        for file in
+            ["lib/libc.a", "lib/crt1.o", "include/stdio.h", "include/linux/futex.h", "include/sys/queue.h", "hook/as"]
+        {
             assert!(tools.sysroot.dir.join(file).is_file(), "{}: {file}", tools.toolchain.version);
         }
         let again = sysroot::build(&SHELL, &Cache::from_env().unwrap(), tools.toolchain).unwrap();
