@@ -1,0 +1,127 @@
+//! Every block of commands in `docs/` runs, page by page, from top to bottom, in a folder with a copy of `examples/`.
+//!
+//! A block is fenced as `sh`. The block fenced as `text` that follows must be in its output: each line somewhere,
+//! in this order. A line `<!-- skip: why -->` before a block leaves it out, and the test says so.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Commands, what they must print, and why they do not run.
+#[derive(Debug, Default, PartialEq)]
+struct Block {
+    line: usize,
+    commands: String,
+    expected: Vec<String>,
+    skip: Option<String>,
+}
+
+fn blocks(text: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let (mut fence, mut skip) = (None, None);
+    for (number, line) in (1..).zip(text.lines()) {
+        match (fence, line.strip_prefix("```")) {
+            (None, Some(kind)) => {
+                fence = Some(kind.to_owned());
+                if kind == "sh" {
+                    blocks.push(Block { line: number, skip: skip.take(), ..Block::default() });
+                }
+            }
+            (Some(_), Some("")) => {
+                fence = None;
+                continue;
+            }
+            (Some(kind), _) => {
+                if let (Some(block), "sh") = (blocks.last_mut(), kind.as_str()) {
+                    block.commands.push_str(line);
+                    block.commands.push('\n');
+                } else if let (Some(block), "text") = (blocks.last_mut(), kind.as_str()) {
+                    block.expected.push(line.to_owned());
+                }
+                fence = Some(kind);
+            }
+            (None, None) => {
+                let marked = line.strip_prefix("<!-- skip: ").and_then(|rest| rest.strip_suffix(" -->"));
+                skip = marked.map(str::to_owned).or(skip.filter(|_| line.is_empty()));
+                fence = None;
+            }
+        }
+    }
+    blocks
+}
+
+/// Runs a page's blocks in one shell, so that `cd` lasts; each block's output ends with a mark.
+fn page(path: &Path) -> Result<(), Failed> {
+    let blocks = blocks(&fs::read_to_string(path)?);
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let dir = tempfile::tempdir()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let copy = Command::new("cp").arg("-r").arg(root.join("examples")).arg(dir.path()).status()?;
+    assert!(copy.success());
+    let mut script = String::from("set -eu\n");
+    for block in &blocks {
+        match &block.skip {
+            Some(why) => eprintln!("skip: {name}:{}: {why}", block.line),
+            None => script.push_str(&block.commands),
+        }
+        script.push_str(&format!("echo '== {}'\n", block.line));
+    }
+    let bin = Path::new(env!("CARGO_BIN_EXE_ukl")).parent().unwrap();
+    let paths = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let mut bash = Command::new("bash");
+    bash.arg("-c").arg(format!("exec 2>&1\n{script}")).current_dir(dir.path()).env("PATH", paths);
+    let output = bash.stdin(Stdio::null()).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut rest = text.as_str();
+    for block in &blocks {
+        let mark = format!("== {}\n", block.line);
+        let Some((said, after)) = rest.split_once(&mark) else {
+            return Err(format!("{name}:{}: the block fails\n{rest}", block.line).into());
+        };
+        rest = after;
+        let mut said = said;
+        for line in block.expected.iter().filter(|_| block.skip.is_none()) {
+            let Some(at) = said.find(line.as_str()) else {
+                return Err(format!("{name}:{}: no `{line}` in\n{said}", block.line).into());
+            };
+            said = &said[at + line.len()..];
+        }
+    }
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{name}: {}\n{rest}", output.status).into()),
+    }
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(1));
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let mut pages: Vec<PathBuf> = fs::read_dir(docs).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.retain(|path| path.extension().is_some_and(|e| e == "md"));
+    pages.retain(|path| fs::read_to_string(path).unwrap().contains("\n```sh\n"));
+    pages.sort();
+    assert!(pages.len() >= 3, "{pages:?}");
+    let mut trials: Vec<Trial> = pages
+        .into_iter()
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            Trial::test(name, move || page(&path))
+        })
+        .collect();
+    trials.push(Trial::test("blocks_are_found_with_their_outputs", || {
+        let text =
+            "<!-- skip: why -->\n```sh\na\nb\n```\n\nwords\n\n```sh\nc\n```\n\n```text\nx\ny\n```\n```toml\nz\n```\n";
+        let found = blocks(text);
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].commands.as_str(), found[0].skip.as_deref()), ("a\nb\n", Some("why")));
+        assert_eq!((found[1].commands.as_str(), found[1].skip.as_deref()), ("c\n", None));
+        assert_eq!(found[1].expected, ["x", "y"]);
+        Ok(())
+    }));
+    libtest_mimic::run(&arguments, trials).exit();
+}
