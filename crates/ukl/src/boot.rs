@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use formats::console::{self, End};
+use formats::console::{self, Control, End};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{fail, Class, Result, EXIT_PANIC, EXIT_TIMEOUT};
 use crate::image::{Image, Info};
@@ -86,7 +87,7 @@ pub struct BootRun {
 }
 
 /// What the guest does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// The program, with these arguments instead of the image's.
     Program(Option<Vec<String>>),
@@ -103,7 +104,7 @@ pub enum What {
 }
 
 /// How to boot; `None` takes what the image says.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Options {
     /// What the guest does.
     pub what: What,
@@ -160,16 +161,20 @@ impl Options {
 /// timeout is an outcome, not an error. Errors: no QEMU, no KVM although demanded (class `Host`),
 /// QEMU ended before the guest's init began (class `Boot`).
 pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Result<BootRun> {
-    let dir = &image.dir;
+    run_in(shell, cache, image, options, &image.dir.run())
+}
+
+/// As [`run`], with the boot's files in `files`.
+pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, files: &RunDir) -> Result<BootRun> {
     let storage = storage_of(shell, image, options)?;
-    let mut prepared = storage::prepare(shell, dir, &storage)?;
-    let mut machine = machine(shell, cache, image, options, &storage, &dir.run())?;
+    let mut prepared = storage::prepare(shell, &image.dir, &storage)?;
+    let mut machine = machine(shell, cache, image, options, &storage, files)?;
     machine.storage = prepared.qemu_words(&storage, machine.kind);
     let injector = match options.nmi.filter(|_| !shell.dry_run) {
         Some(every) => {
             // Whether the guest is up is read from there: the last boot's must be gone.
-            workdir::write_atomic(&dir.control(), b"")?;
-            Some(Injector::start(every, dir.control())?)
+            workdir::write_atomic(&files.control(), b"")?;
+            Some(Injector::start(every, files.control())?)
         }
         None => None,
     };
@@ -189,10 +194,10 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
     }
     // Evidence first: what is run is on disk before it runs.
     let beside: String = prepared.commands().map(|command| format!("# Beside it: {command}\n")).collect();
-    workdir::write_atomic(&dir.qemu_line(), format!("#!/bin/sh\n{beside}exec {}\n", cmd.display()).as_bytes())?;
-    workdir::set_mode(&dir.qemu_line(), 0o755)?;
-    workdir::write_atomic(&dir.control(), b"")?;
-    let streamed = stream::run(shell, &cmd, image, options, net::endpoint(image, options))?;
+    workdir::write_atomic(&files.qemu_line(), format!("#!/bin/sh\n{beside}exec {}\n", cmd.display()).as_bytes())?;
+    workdir::set_mode(&files.qemu_line(), 0o755)?;
+    workdir::write_atomic(&files.control(), b"")?;
+    let streamed = stream::run(shell, &cmd, image, options, files)?;
     drop(injector);
     let text = String::from_utf8_lossy(&streamed.console);
     let facts = console::read(&text);
@@ -213,16 +218,16 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
             Outcome::Panic(panic::describe(shell, dir, &panic, facts.oops.as_ref()))
         }
         (Some(end), _) => end.into(),
-        (None, Some(panic)) => Outcome::Panic(panic::describe(shell, dir, &panic, facts.oops.as_ref())),
+        (None, Some(panic)) => Outcome::Panic(panic::describe(shell, &image.dir, &panic, facts.oops.as_ref())),
         (None, None) if complete => ends.last().cloned().unwrap_or(Outcome::NoStatus),
         (None, None) => Outcome::NoStatus,
     };
     if outcome == Outcome::NoStatus && !control.started {
         let failure = prepared.failure();
-        return Err(failure.unwrap_or_else(|| no_boot(&streamed, image, &cmd.display())).into());
+        return Err(failure.unwrap_or_else(|| no_boot(&streamed, files, &cmd.display())).into());
     }
     if let Some(what) = control.failed.first() {
-        return Err(fail(Class::Boot, format!("the guest failed: {what}")).log(dir.console()).into());
+        return Err(fail(Class::Boot, format!("the guest failed: {what}")).log(files.console()).into());
     }
     let first_output_s = streamed.first_output.map(|time| time.as_secs_f64());
     let ready_s = streamed.ready.map(|time| time.as_secs_f64());
@@ -230,7 +235,7 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
     Ok(BootRun { outcome, ends, first_output_s, ready_s, total_s, oops, console: streamed.console })
 }
 
-fn no_boot(streamed: &stream::Streamed, image: &Image, command: &str) -> crate::error::Failure {
+fn no_boot(streamed: &stream::Streamed, files: &RunDir, command: &str) -> crate::error::Failure {
     let said = String::from_utf8_lossy(&streamed.errors).trim().to_owned();
     let text = match streamed.end {
         stream::End::Stuck => "the guest did not come up in a minute".to_owned(),
@@ -240,7 +245,7 @@ fn no_boot(streamed: &stream::Streamed, image: &Image, command: &str) -> crate::
     // A QEMU that refuses to start says why, and that lies in its options or in this machine.
     let class = if said.is_empty() || streamed.status.success() { Class::Boot } else { Class::Host };
     let hint = "too little memory ends a boot without a word: try `--memory 64M`; `--accel tcg` rules out a broken KVM";
-    fail(class, text).command(command).log(image.dir.console()).hint(hint)
+    fail(class, text).command(command).log(files.console()).hint(hint)
 }
 
 /// The disks and shares of this boot; fails unless this kernel and this mode can have them.
@@ -303,12 +308,23 @@ fn machine(
         kernel,
         initrd: ram_disk(shell, image, &options.what, input, storage, files)?,
         control: files.control(),
+        control_pipe: files.pipe().map(Into::into),
         input_port: input == Input::Port,
         storage: Vec::new(),
         shared_memory: storage.shares.iter().any(|share| share.kind == ShareKind::Virtiofs),
         monitor: None,
         words,
     })
+}
+
+/// Where this machine reaches the program once it listens at its port, `ADDRESS:PORT`, as far as it is known.
+pub fn endpoint(image: &Image, options: &Options, control: &Control) -> Option<String> {
+    net::endpoint(image, options)?.text(control)
+}
+
+/// Forwarded TCP ports, (host, guest), and the guest's own address in a tap's or bridge's network.
+pub fn reach(image: &Image, options: &Options) -> (Vec<(u16, u16)>, Option<String>) {
+    net::reach(image, options)
 }
 
 /// One argument on the kernel's command line.

@@ -1,5 +1,6 @@
 //! The command line as typed words; what they mean is decided in `commands`.
 
+mod guests;
 mod project;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::manifest::{self, Disk, Share};
 use crate::term;
 
+pub use guests::{AttendArgs, LogsArgs, RmArgs, StopArgs};
 pub use project::{
     ConfigureArgs, DefconfigArgs, InitArgs, MenuconfigArgs, OptionsArgs, Plat, PlatOption, ProjectOption,
 };
@@ -75,6 +77,17 @@ pub enum Command {
     Run(RunArgs),
     /// Build, then run
     Up(UpArgs),
+    /// List the guests that run in the background, and those that ended
+    Ps,
+    /// Print what a guest in the background prints
+    Logs(LogsArgs),
+    /// Stop guests: SIGTERM to the program, after a while SIGKILL, then the machine is switched off
+    Stop(StopArgs),
+    /// Remove what ended guests left
+    Rm(RmArgs),
+    /// The process beside a guest in the background
+    #[command(hide = true)]
+    Attend(AttendArgs),
     /// Show what is linked in: sections, symbols, imports, system call sites, red zones
     Inspect(InspectArgs),
     /// Measure: every sample kept, median and range reported
@@ -193,6 +206,12 @@ pub struct BootOptions {
     /// Share a folder of this machine with the guest; OPTIONS: ro, virtiofs
     #[arg(long = "share", visible_alias = "volume", value_name = "DIR:/PLACE[:OPTIONS]", value_parser = manifest::storage::share_option, help_heading = "Boot options")]
     pub shares: Vec<Share>,
+    /// Run in the background; comes back when the program is ready
+    #[arg(short, long, help_heading = "Boot options", conflicts_with = "shell")]
+    pub detach: bool,
+    /// Name of the guest in the background [default: the image's]
+    #[arg(long, value_name = "NAME", value_parser = manifest::name, help_heading = "Boot options", requires = "detach")]
+    pub name: Option<String>,
     /// A shell on the console; type the trigger (/UKL) to start the program
     #[arg(long, help_heading = "Boot options", conflicts_with_all = ["pid1", "twin"])]
     pub shell: bool,

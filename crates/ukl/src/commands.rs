@@ -4,6 +4,7 @@ mod begin;
 mod bench;
 mod build;
 mod configure;
+mod guests;
 mod linuxu;
 mod object;
 mod project;
@@ -11,7 +12,7 @@ mod run;
 mod test;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
@@ -22,7 +23,7 @@ use crate::cli::{CacheCommand, Cli, Command, EnvArgs, Global};
 use crate::error::{self, fail, Class, Result, EXIT_INTERRUPTED};
 use crate::pipeline::Env;
 use crate::run::{announced, catch_interrupts, interrupted, Shell};
-use crate::workdir::{self, Cache};
+use crate::workdir::{self, Cache, GuestDir};
 use crate::{doctor, term, wrapper};
 
 /// What a command found out, in both forms, and the exit code.
@@ -87,6 +88,11 @@ fn name(command: &Command) -> &'static str {
         Command::Build(_) => "build",
         Command::Run(_) => "run",
         Command::Up(_) => "up",
+        Command::Ps => "ps",
+        Command::Logs(_) => "logs",
+        Command::Stop(_) => "stop",
+        Command::Rm(_) => "rm",
+        Command::Attend(_) => "attend",
         Command::Inspect(_) => "inspect",
         Command::Bench(_) => "bench",
         Command::Test(_) => "test",
@@ -125,6 +131,11 @@ fn dispatch(cli: Cli) -> Result<Answer> {
         Command::Build(args) => build::build(&env(shell)?, &args),
         Command::Run(args) => run::run(&env(shell)?, &args, cli.global.json),
         Command::Up(args) => run::up(&env(shell)?, &args, cli.global.json),
+        Command::Ps => guests::ps(),
+        Command::Logs(args) => guests::logs(&args, cli.global.json),
+        Command::Stop(args) => guests::stop(&args, shell.dry_run),
+        Command::Rm(args) => guests::remove(&args, shell.dry_run),
+        Command::Attend(args) => attend(&env(shell)?, &args.dir),
         Command::Inspect(args) => object::inspect(&args),
         Command::Bench(args) => bench::bench(&env(shell)?, args.command),
         Command::Test(args) => test::test(&env(shell)?, &args),
@@ -132,6 +143,11 @@ fn dispatch(cli: Cli) -> Result<Answer> {
         Command::Completions { shell } => Ok(completions(shell)),
         Command::Man { dir } => manual(dir),
     }
+}
+
+fn attend(env: &Env, dir: &Path) -> Result<Answer> {
+    crate::guests::attend(&env.shell, &env.cache, &GuestDir::at(dir))?;
+    Ok(Answer::new("", json!({ "folder": dir })))
 }
 
 fn env(shell: Shell) -> Result<Env> {

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The result of every fallible function of this crate.
 pub type Result<T> = anyhow::Result<T>;
 
 /// Whose fault a failure is; decides the exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Class {
     /// The command line or the manifest: exit code 2 (as clap's own errors).
     Usage,

@@ -33,6 +33,7 @@ pub mod calls;
 pub mod initrd;
 pub mod image;
 pub mod boot;
+pub mod guests;
 
 // Above the stages.
 pub mod pipeline;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use crate::debian::Condition;
 
-pub use fields::{kernel_source, memory_mib, port};
+pub use fields::{kernel_source, memory_mib, name, port};
 pub use load::{from_files, from_program, load};
 pub use net::{ip, net, Address, Ip, Net, Network, QUEUES_MAX};
 pub use raw::schema;

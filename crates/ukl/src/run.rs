@@ -290,6 +290,23 @@ impl Shell {
     }
 }
 
+/// Starts `cmd` in a session of its own, without input and with its output in `log`: it lives on when we end.
+pub fn detach(cmd: &Cmd, log: &Path) -> Result<Child> {
+    let file = File::create(log).with_context(|| format!("failed to create `{}`", log.display()))?;
+    let mut command = cmd.command();
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    let own_session = || {
+        // SAFETY: setsid is async-signal-safe and takes nothing.
+        match unsafe { libc::setsid() } {
+            -1 => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: the closure allocates nothing and calls async-signal-safe functions only.
+    unsafe { command.pre_exec(own_session) };
+    command.spawn().map_err(|error| cannot_start(cmd, &error).into())
+}
+
 /// Becomes `cmd`, with our standard streams and environment; comes back only when that fails.
 pub fn replace(cmd: &Cmd) -> anyhow::Error {
     cannot_start(cmd, &cmd.command().exec()).into()

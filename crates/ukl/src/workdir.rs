@@ -168,17 +168,12 @@ impl ImageDir {
 
     /// Forgets that the folder holds a complete image, before a part of it is replaced.
     pub fn invalidate(&self) -> Result<()> {
-        match fs::remove_file(self.manifest()) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("failed to remove `{}`", self.manifest().display()))
-            }
-            _ => Ok(()),
-        }
+        remove_file(&self.manifest())
     }
 
     /// What the last boot left.
     pub fn run(&self) -> RunDir {
-        RunDir { root: self.root.clone(), parts: self.stage("boot") }
+        RunDir { root: self.root.clone(), parts: self.stage("boot"), pipe: None }
     }
 
     /// The exact QEMU line of the last boot.
@@ -212,6 +207,7 @@ impl ImageDir {
 pub struct RunDir {
     root: PathBuf,
     parts: PathBuf,
+    pipe: Option<PathBuf>,
 }
 
 impl RunDir {
@@ -240,9 +236,92 @@ impl RunDir {
         self.parts.join("run.cpio")
     }
 
+    /// The pipe to init of a guest in the background, without `.in`, and `.out` for the way back.
+    pub fn pipe(&self) -> Option<&Path> {
+        self.pipe.as_deref()
+    }
+
     /// What QEMU runs to ready a tap device.
     pub fn tap_script(&self) -> PathBuf {
         self.parts.join("tap-up")
+    }
+}
+
+/// The guests in the background of a user: each has a folder.
+#[derive(Debug, Clone)]
+pub struct Guests {
+    root: PathBuf,
+}
+
+impl Guests {
+    /// `$XDG_STATE_HOME/ukl/guests`, or `~/.local/state/ukl/guests`.
+    pub fn from_env() -> Result<Self> {
+        let base = std::env::var_os("XDG_STATE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let base = base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+        let base = base.ok_or_else(|| fail(Class::Host, "neither XDG_STATE_HOME nor HOME is set"))?;
+        Ok(Guests { root: std::path::absolute(base.join("ukl/guests"))? })
+    }
+
+    /// The folder of the guest `name`, which may not exist.
+    pub fn guest(&self, name: &str) -> GuestDir {
+        GuestDir { root: self.root.join(name) }
+    }
+
+    /// Every guest's name, sorted.
+    pub fn names(&self) -> Result<Vec<String>> {
+        Ok(list(&self.root)?.iter().filter(|path| path.is_dir()).map(|path| file_name(path)).collect())
+    }
+}
+
+/// The folder of one guest in the background.
+#[derive(Debug, Clone)]
+pub struct GuestDir {
+    root: PathBuf,
+}
+
+impl GuestDir {
+    /// The folder `root`.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        GuestDir { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The lock on starting and removing it, if nobody holds it; makes the folder.
+    pub fn try_lock(&self) -> Result<Option<File>> {
+        create_dir(&self.root)?;
+        let path = self.root.join("lock");
+        let open = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = open.with_context(|| format!("failed to open `{}`", path.display()))?;
+        Ok(file.try_lock().is_ok().then_some(file))
+    }
+
+    /// What is known about it (JSON).
+    pub fn record(&self) -> PathBuf {
+        self.root.join("guest.json")
+    }
+
+    /// The boot's files.
+    pub fn run(&self) -> RunDir {
+        RunDir { root: self.root.clone(), parts: self.root.clone(), pipe: Some(self.root.join("control")) }
+    }
+
+    /// What the process beside it had to say.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("ukl.log")
+    }
+
+    /// Removes the folder with everything in it.
+    pub fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("failed to remove `{}`", self.root.display()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -300,6 +379,16 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     set_mode(file.path(), mode)?;
     file.persist_noclobber(path).map_err(|e| e.error).with_context(context)?;
     Ok(())
+}
+
+/// Removes a file that may not be there.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What stands in a folder, sorted; nothing when it does not exist.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{fail, Class, Result};
 use crate::run::{Cmd, Shell};
 use crate::term;
@@ -13,7 +15,7 @@ use crate::workdir::{self, Cache};
 use super::qemu::{self, Engine, Kind, Machine};
 
 /// How a guest may be run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Accel {
     /// KVM when a probe says that it works, TCG otherwise.
     #[default]
@@ -86,6 +88,7 @@ fn probe(shell: &Shell, kernel: &Path) -> Result<bool> {
         control: dir.path().join("control"),
         storage: Vec::new(),
         shared_memory: false,
+        control_pipe: None,
         monitor: None,
         input_port: false,
         words: Vec::new(),

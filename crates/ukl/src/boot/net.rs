@@ -254,6 +254,16 @@ pub(super) fn endpoint(image: &Image, options: &Options) -> Option<Endpoint> {
     }
 }
 
+/// Forwarded ports, and the guest's own address.
+pub(super) fn reach(image: &Image, options: &Options) -> (Vec<(u16, u16)>, Option<String>) {
+    let wish = wish(image, options);
+    match (&wish.net, wish.ip) {
+        (Net::User, _) => (wish.ports.to_vec(), None),
+        (_, Some(Ip::Static(address))) => (Vec::new(), Some(address.address.to_string())),
+        _ => (Vec::new(), None),
+    }
+}
+
 /// True for a process that may change the network.
 fn may_administer() -> bool {
     const NET_ADMIN: u64 = 1 << 12;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::run::Cmd;
 
 use super::net::Card;
@@ -24,7 +26,7 @@ pub enum Engine {
 const COUNTED: (&str, u64) = ("shift=1,sleep=off", 1_000_000);
 
 /// The kind of machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Nothing but a serial port, timers and virtio slots: boots fastest.
     Microvm,
@@ -51,6 +53,8 @@ pub struct Machine {
     pub initrd: PathBuf,
     /// The file that receives the second serial port.
     pub control: PathBuf,
+    /// The pipe from which the second serial port reads, if it does: the name without `.in`.
+    pub control_pipe: Option<PathBuf>,
     /// Standard input has a port of its own, which loses nothing; otherwise the console takes it.
     pub input_port: bool,
     /// Options for disks and shares.
@@ -135,7 +139,12 @@ pub fn command(machine: &Machine) -> Cmd {
         cmd.args(["-chardev", &standard("console")])
     };
     cmd = cmd.args(["-serial", "chardev:console"]);
-    cmd = cmd.args(["-chardev", &format!("file,id=control,path={}", value(&machine.control))]);
+    let control = match &machine.control_pipe {
+        // What goes into the pipe is read from the log.
+        Some(pipe) => format!("pipe,id=control,path={},logfile={}", value(pipe), value(&machine.control)),
+        None => format!("file,id=control,path={}", value(&machine.control)),
+    };
+    cmd = cmd.args(["-chardev", &control]);
     cmd = match machine.kind {
         // microvm makes one serial port of its own.
         Kind::Microvm => cmd.args(["-device", "isa-serial,chardev=control,index=1,iobase=0x2f8,irq=3"]),
@@ -179,6 +188,7 @@ mod tests {
             kernel: "/i/vmlinux".into(),
             initrd: "/i/initrd".into(),
             control: "/i/control.log".into(),
+            control_pipe: None,
             input_port: false,
             storage: Vec::new(),
             shared_memory: false,
@@ -237,6 +247,13 @@ mod tests {
         {
             assert!(line.contains(words), "`{words}` is not in: {line}");
         }
+    }
+
+    #[test]
+    fn a_guest_in_the_background_listens_to_a_pipe() {
+        let machine = Machine { control_pipe: Some("/g/control".into()), ..machine(Kind::Microvm, Engine::Kvm) };
+        let line = command(&machine).display();
+        assert!(line.contains("-chardev pipe,id=control,path=/g/control,logfile=/i/control.log"), "{line}");
     }
 
     #[test]

@@ -12,8 +12,9 @@ use crate::error::Result;
 use crate::image::Image;
 use crate::run::{Cmd, Shell};
 use crate::term;
+use crate::workdir::RunDir;
 
-use super::net::Endpoint;
+use super::net::{self, Endpoint};
 use super::stdin::{self, Input};
 use super::{Options, What};
 
@@ -43,17 +44,14 @@ pub(super) enum End {
 /// A guest that comes up at all needs seconds at most, on the slowest machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
+/// What is kept in memory of the console of a guest in the background: more than any report of a panic.
+const CONSOLE_END: usize = 1 << 18;
+
 /// How often the clock, the control port and Ctrl-C are looked at while the guest is silent.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Runs QEMU to its end, or to ours; says when the program answers at `endpoint`.
-pub(super) fn run(
-    shell: &Shell,
-    cmd: &Cmd,
-    image: &Image,
-    options: &Options,
-    endpoint: Option<Endpoint>,
-) -> Result<Streamed> {
+/// Runs QEMU to its end, or to ours; says when the program answers.
+pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options, files: &RunDir) -> Result<Streamed> {
     let route = Input::of(options.attach, &options.what);
     let _terminal = Terminal::save(route == Input::Terminal);
     let input = match route {
@@ -72,7 +70,7 @@ pub(super) fn run(
         None => {}
     }
     let console = reader(guest.0.stdout.take(), start);
-    let mut watch = Watch::new(image, options, start, begin, endpoint)?;
+    let mut watch = Watch::new(image, options, files, start, begin)?;
     let end = watch.until_the_end(&console)?;
     if end != End::Itself || crate::run::interrupted() {
         guest.kill();
@@ -113,6 +111,8 @@ impl Drop for Guest {
 /// What is known about the guest so far.
 struct Watch {
     attach: bool,
+    /// In the background a guest may say more than memory holds: the end is enough.
+    is_bounded: bool,
     start: Instant,
     deadline: Option<Instant>,
     boot_deadline: Instant,
@@ -130,24 +130,19 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(
-        image: &Image,
-        options: &Options,
-        start: Instant,
-        begin: Sender<()>,
-        endpoint: Option<Endpoint>,
-    ) -> Result<Self> {
+    fn new(image: &Image, options: &Options, files: &RunDir, start: Instant, begin: Sender<()>) -> Result<Self> {
         Ok(Watch {
             attach: options.attach,
+            is_bounded: files.pipe().is_some(),
             start,
             deadline: options.timeout.map(|limit| start + limit),
             boot_deadline: start + BOOT_LIMIT,
-            log: File::create(image.dir.console())?,
-            control: File::open(image.dir.control())?,
+            log: File::create(files.console())?,
+            control: File::open(files.control())?,
             control_text: String::new(),
             console: Vec::new(),
             first_output: None,
-            endpoint,
+            endpoint: net::endpoint(image, options),
             ready: None,
             begin: Some(begin),
             // Process 1 is the program: nobody announces it.
@@ -185,6 +180,9 @@ impl Watch {
         }
         self.log.write_all(bytes)?;
         self.console.extend_from_slice(bytes);
+        if self.is_bounded && self.console.len() > 2 * CONSOLE_END {
+            self.console.drain(..self.console.len() - CONSOLE_END);
+        }
         if self.attach {
             term::out_bytes(bytes)?;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{json, Value};
 
-use super::{build, linuxu, project, Answer};
+use super::{build, guests, linuxu, project, Answer};
 use crate::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
 use crate::cli::{self, BootOptions, MachineOptions, MachineType, RunArgs, Target, UpArgs};
 use crate::error::{fail, Class, Result};
@@ -59,8 +59,13 @@ fn from_template(env: &Env, template: &str, target: &Target) -> Result<Target> {
     Ok(Target { target: vec![dir], out: target.out.clone() })
 }
 
-fn boot(env: &Env, image: &Image, options: &BootOptions, json: bool, stages: Vec<Stage>) -> Result<Answer> {
-    let options = Options { attach: !json, ..translate(options) };
+fn boot(env: &Env, image: &Image, wanted: &BootOptions, json: bool, stages: Vec<Stage>) -> Result<Answer> {
+    let options = Options { attach: !json && !wanted.detach, ..translate(wanted) };
+    if wanted.detach && !env.shell.dry_run {
+        let (text, guest) = guests::start(image, wanted.name.as_deref(), &options)?;
+        let json = json!({ "folder": image.dir.root(), "image": image.info, "stages": stages, "guest": guest });
+        return Ok(Answer { text, json, code: 0 });
+    }
     let run = boot::run(&env.shell, &env.cache, image, &options)?;
     // Whoever interrupted us wants no verdict.
     anyhow::ensure!(!crate::run::interrupted(), "interrupted");

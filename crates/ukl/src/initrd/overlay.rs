@@ -5,13 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use formats::newc::{self, Entry};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{fail, Class, Result};
 use crate::run::{Cmd, Shell};
 use crate::workdir::{self, ImageDir};
 
 /// One program that init starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
     /// What is executed.
     pub path: String,

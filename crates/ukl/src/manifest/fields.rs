@@ -63,8 +63,8 @@ pub(super) fn absolute(dir: &Path, text: &str) -> std::path::PathBuf {
     path
 }
 
-/// The name of an image: what may stand in a file name, a host name and a C identifier's place.
-pub(super) fn name(text: &str) -> Result<String, String> {
+/// The name of an image or guest: what may stand in a file name, a host name and a C identifier's place.
+pub fn name(text: &str) -> Result<String, String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     let first = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     if !first || !text.chars().all(inner) {
