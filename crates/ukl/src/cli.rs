@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::manifest::{self, Disk, Share};
 use crate::term;
 
-pub use guests::{AttendArgs, LogsArgs, RmArgs, StopArgs};
+pub use guests::{AttendArgs, KillArgs, LogsArgs, RmArgs, StopArgs};
 pub use project::{
     ConfigureArgs, DefconfigArgs, InitArgs, MenuconfigArgs, OptionsArgs, Plat, PlatOption, ProjectOption,
 };
@@ -81,8 +81,10 @@ pub enum Command {
     Ps,
     /// Print what a guest in the background prints
     Logs(LogsArgs),
-    /// Stop guests: SIGTERM to the program, after a while SIGKILL, then the machine is switched off
+    /// Stop guests: SIGTERM to the program, SIGKILL after a while
     Stop(StopArgs),
+    /// Send the programs of guests a signal
+    Kill(KillArgs),
     /// Remove what ended guests left
     Rm(RmArgs),
     /// The process beside a guest in the background

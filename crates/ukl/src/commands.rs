@@ -91,6 +91,7 @@ fn name(command: &Command) -> &'static str {
         Command::Ps => "ps",
         Command::Logs(_) => "logs",
         Command::Stop(_) => "stop",
+        Command::Kill(_) => "kill",
         Command::Rm(_) => "rm",
         Command::Attend(_) => "attend",
         Command::Inspect(_) => "inspect",
@@ -134,6 +135,7 @@ fn dispatch(cli: Cli) -> Result<Answer> {
         Command::Ps => guests::ps(),
         Command::Logs(args) => guests::logs(&args, cli.global.json),
         Command::Stop(args) => guests::stop(&args, shell.dry_run),
+        Command::Kill(args) => guests::kill(&args, shell.dry_run),
         Command::Rm(args) => guests::remove(&args, shell.dry_run),
         Command::Attend(args) => attend(&env(shell)?, &args.dir),
         Command::Inspect(args) => object::inspect(&args),
@@ -243,7 +245,7 @@ fn manual(dir: Option<PathBuf>) -> Result<Answer> {
         return Ok(Answer::new(text.clone(), json!({ "page": text })));
     };
     let mut pages = Vec::new();
-    for command in std::iter::once(&command).chain(command.get_subcommands()) {
+    for command in std::iter::once(&command).chain(command.get_subcommands().filter(|command| !command.is_hide_set())) {
         let man = clap_mangen::Man::new(command.clone());
         let path = dir.join(man.get_filename());
         let mut page = Vec::new();

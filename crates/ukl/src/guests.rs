@@ -20,7 +20,7 @@ use crate::workdir::{self, GuestDir, Guests, ImageDir};
 use process::Process;
 
 pub use start::{attend, start, Started};
-pub use stop::{remove, stop, How};
+pub use stop::{remove, signal, stop, How};
 
 /// What `guest.json` says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ struct Ended {
     at: u64,
     /// What failed, when it did not come up.
     failure: Option<Failed>,
+    /// What the kernel said when it panicked.
+    panic: Option<String>,
 }
 
 /// A failure, for the process that started the guest.
@@ -142,6 +144,8 @@ pub struct Guest {
     pub started_at: u64,
     /// How long it runs or ran.
     pub uptime: Option<Duration>,
+    /// What the kernel said when it panicked.
+    pub panic: Option<String>,
     /// Our process beside QEMU, while it runs.
     pub pid: Option<u32>,
 }
@@ -193,6 +197,7 @@ fn read(name: &str, dir: &GuestDir) -> Result<Option<Guest>> {
         address: control.address.or(address),
         started_at: record.started_at,
         uptime: until.map(|until| Duration::from_secs(until.saturating_sub(record.started_at))),
+        panic: record.end.and_then(|end| end.panic),
         pid: record.process.map(|process| process.pid).filter(|_| state.is_alive()),
         state,
     }))
@@ -292,7 +297,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = GuestDir::at(temp.path().join("x"));
         let mut record = guest(&dir, Some(Process::own().unwrap()), "start\n");
-        record.end = Some(Ended { state: State::Exited(3), at: record.started_at + 2, failure: None });
+        record.end = Some(Ended { state: State::Exited(3), at: record.started_at + 2, failure: None, panic: None });
         write(&dir, &record).unwrap();
         let found = read("x", &dir).unwrap().unwrap();
         assert_eq!((found.state.to_string().as_str(), found.uptime), ("exited 3", Some(Duration::from_secs(2))));

@@ -50,6 +50,10 @@ const CONSOLE_END: usize = 1 << 18;
 /// How often the clock, the control port and Ctrl-C are looked at while the guest is silent.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How often when it has run for a while: servers run for days.
+const SLOW_TICK: Duration = Duration::from_millis(200);
+const WHILE: Duration = Duration::from_secs(30);
+
 /// Runs QEMU to its end, or to ours; says when the program answers.
 pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options, files: &RunDir) -> Result<Streamed> {
     let route = Input::of(options.attach, &options.what);
@@ -153,7 +157,8 @@ impl Watch {
     /// Passes the console on until it ends, or until a limit has passed.
     fn until_the_end(&mut self, console: &Receiver<(Duration, Vec<u8>)>) -> Result<End> {
         loop {
-            match console.recv_timeout(TICK) {
+            let tick = if self.start.elapsed() < WHILE { TICK } else { SLOW_TICK };
+            match console.recv_timeout(tick) {
                 Ok((time, bytes)) => self.take(time, &bytes)?,
                 Err(RecvTimeoutError::Timeout) => self.look_at_control()?,
                 Err(RecvTimeoutError::Disconnected) => return Ok(End::Itself),

@@ -9,7 +9,7 @@ use serde_json::{json, Value};
 
 use super::Answer;
 use crate::boot::Options;
-use crate::cli::{LogsArgs, RmArgs, StopArgs};
+use crate::cli::{KillArgs, LogsArgs, RmArgs, StopArgs};
 use crate::error::Result;
 use crate::guests::{self, Guest, How};
 use crate::image::Image;
@@ -71,6 +71,7 @@ fn describe(guest: &Guest) -> Value {
         "name": guest.name,
         "state": guest.state.word(),
         "detail": guest.state.number(),
+        "panic": guest.panic,
         "pid": guest.pid,
         "started_at": guest.started_at,
         "time_s": guest.uptime.map(|time| time.as_secs()),
@@ -143,6 +144,17 @@ fn word(how: How) -> &'static str {
         How::Forced => "killed",
         How::SwitchedOff => "switched-off",
     }
+}
+
+/// Sends the programs of guests a signal.
+pub(super) fn kill(args: &KillArgs, dry_run: bool) -> Result<Answer> {
+    let all = Guests::from_env()?;
+    let send = |name: &String| match dry_run {
+        true => guests::find(&all, name),
+        false => guests::signal(&all, name, args.signal),
+    };
+    let told = args.names.iter().map(send).collect::<Result<Vec<_>>>()?;
+    Ok(Answer::new("", json!({ "guests": told.iter().map(describe).collect::<Vec<_>>() })))
 }
 
 /// Removes what ended guests left.

@@ -80,6 +80,8 @@ fn check(options: &BootOptions) -> Result<()> {
         ("--port", !options.ports.is_empty()),
         ("--net", options.net.is_some()),
         ("--ip", options.ip.is_some()),
+        ("--queues", options.queues.is_some()),
+        ("--detach", options.detach),
         ("--disk", !options.disks.is_empty()),
         ("--share", !options.shares.is_empty()),
     ];

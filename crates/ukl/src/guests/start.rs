@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use formats::console::{self, Control};
 
-use crate::boot::{self, BootRun, Options};
+use crate::boot::{self, BootRun, Options, Outcome};
 use crate::error::{fail, report, Class, Result};
 use crate::image::Image;
 use crate::run::{self, Cmd, Shell};
@@ -190,6 +190,10 @@ pub fn attend(shell: &Shell, cache: &Cache, dir: &GuestDir) -> Result<()> {
             (State::Failed, Some(failed))
         }
     };
-    record.end = Some(Ended { state, at: now(), failure });
+    let panic = match result {
+        Ok(Some(BootRun { outcome: Outcome::Panic(text), .. })) => Some(text),
+        _ => None,
+    };
+    record.end = Some(Ended { state, at: now(), failure, panic });
     write(dir, &record)
 }

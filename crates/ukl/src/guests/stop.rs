@@ -5,13 +5,14 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use formats::console;
 
 use crate::boot::What;
 use crate::error::{fail, Class, Result};
 use crate::workdir::{GuestDir, Guests};
 
-use super::{find, record, Guest, Record};
+use super::{find, record, Guest, Record, State};
 
 /// How a guest was brought to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,21 @@ fn bring_down(dir: &GuestDir, limit: Duration) -> Result<How> {
         }
     }
     Err(fail(Class::Host, format!("process {} does not end", process.pid)).into())
+}
+
+/// Sends the program of the guest `name` a signal. Errors: it does not run, or nobody there passes signals on.
+pub fn signal(guests: &Guests, name: &str, signal: i32) -> Result<Guest> {
+    let guest = find(guests, name)?;
+    let options = record(&guest.dir)?.map(|record| record.options);
+    if !matches!(guest.state, State::Running | State::Ready) {
+        return Err(fail(Class::Usage, format!("the guest `{name}` does not run ({})", guest.state)).into());
+    }
+    if options.is_some_and(|options| matches!(options.what, What::Pid1(_))) {
+        let failure = fail(Class::Usage, format!("the program of `{name}` is process 1: nobody passes signals on"));
+        return Err(failure.hint("run it without `--pid1`").into());
+    }
+    tell(&guest.dir, signal).with_context(|| format!("failed to reach the guest `{name}`"))?;
+    Ok(guest)
 }
 
 /// Sends the program a signal, through init.

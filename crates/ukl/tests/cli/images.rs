@@ -35,7 +35,10 @@ esac
 /// Says what `$LOG/console` says, reports what `$LOG/control` says, then waits until `$LOG/hold` is gone.
 const QEMU: &str = r#"
 for word; do
-    case $word in file,id=control,path=*) control=${word#*path=} ;; esac
+    case $word in
+    file,id=control,path=*) control=${word#*path=} ;;
+    pipe,id=control,*) control=${word#*logfile=} ;;
+    esac
 done
 echo "$@" >> "$LOG/qemu.log"
 echo $$ > "$LOG/booting"
@@ -168,6 +171,31 @@ fn a_run_says_when_the_port_answers() {
     assert!(log(&world, "qemu.log").contains(" ukl.ready=80 "), "{}", log(&world, "qemu.log"));
     let json = world.ukl(&["run", "a.c", "--accel", "tcg", "--json"]).json();
     assert!(json["result"]["run"]["ready_s"].as_f64().unwrap() > 0.0, "{json}");
+}
+
+#[test]
+fn a_guest_in_the_background_is_listed_until_it_is_removed() {
+    let world = world();
+    tell(&world, "start\nrun 0\n", "hello\r\n");
+    built(&world);
+    hold(&world, true);
+    let dry = world.ukl(&["run", "a.c", "--accel", "tcg", "-d", "--dry-run"]);
+    assert!(dry.out.contains("qemu-system-x86_64") && !world.at("home/.local/state").exists(), "{dry:?}");
+    let run = ["run", "a.c", "--accel", "tcg", "-d", "--name", "one", "--json"];
+    let guest = &world.ukl(&run).json()["result"]["guest"];
+    assert_eq!((&guest["name"], &guest["state"]), (&"one".into(), &"running".into()), "{guest}");
+    world.ukl(&run).fails(2, &["a guest `one` runs already (running)"]);
+    hold(&world, false);
+    assert!(ended(&world, "booting"));
+    // No status was reported: it did not end by itself.
+    let listed = &world.ukl(&["ps", "--json"]).json()["result"]["guests"][0];
+    assert_eq!((&listed["name"], &listed["pid"]), (&"one".into(), &serde_json::Value::Null), "{listed}");
+    assert_eq!(world.ukl(&["logs", "one"]).out, "hello\r\n");
+    assert_eq!(world.ukl(&["rm", "one", "--dry-run"]).code, Some(0));
+    let removed = world.ukl(&["rm", "one", "--json"]).json();
+    assert_eq!(removed["result"]["removed"][0], world.at("home/.local/state/ukl/guests/one").display().to_string());
+    world.ukl(&["rm", "one"]).fails(2, &["no guest `one`"]);
+    world.ukl(&["stop", "../one"]).fails(2, &["no guest `../one`"]);
 }
 
 #[test]

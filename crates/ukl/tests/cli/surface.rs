@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 28] = [
     "list",
     "init",
     "configure",
@@ -15,6 +15,11 @@ const COMMANDS: [&str; 23] = [
     "build",
     "run",
     "up",
+    "ps",
+    "logs",
+    "stop",
+    "kill",
+    "rm",
     "inspect",
     "bench",
     "doctor",
@@ -64,6 +69,11 @@ fn usage_errors_end_with_2() {
     world.ukl(&["up", "--net", "vde"]).fails(2, &["`vde` is no network: write `user`, `none`, `tap=NAME`"]);
     world.ukl(&["up", "--ip", "10.0.0.2"]).fails(2, &["`10.0.0.2` is no address: write `dhcp`"]);
     world.ukl(&["up", "--queues", "9"]).fails(2, &["9 is not in 1..=8"]);
+    world.ukl(&["run", "-d", "--shell"]).fails(2, &["cannot be used with"]);
+    world.ukl(&["run", "--name", "a"]).fails(2, &["--detach"]);
+    world.ukl(&["run", "-d", "--name", "../a"]).fails(2, &["`../a` is no name"]);
+    world.ukl(&["kill", "-s", "NONE", "a"]).fails(2, &["`NONE` is no signal", "HUP"]);
+    world.ukl(&["stop"]).fails(2, &["NAME"]);
     world.ukl(&["up", "--shell", "--twin"]).fails(2, &["cannot be used with"]);
     world.ukl(&["up", "--accel", "xen"]).fails(2, &["xen", "kvm"]);
 }

@@ -1,0 +1,7 @@
+//! Real guests in the background and in networks of this machine, driven through the command line.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
+
+mod background;
+mod network;
+mod world;

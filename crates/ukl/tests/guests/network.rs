@@ -1,0 +1,180 @@
+//! Guests in networks of this machine: namespaces that the tests make, with a bridge in them.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::world::{echo, has, World, PATIENCE};
+
+/// A world in a namespace of its own with the bridge of the tutorials; says why when this machine cannot.
+fn world() -> Option<World> {
+    // SAFETY: geteuid takes nothing and cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        eprintln!("skip: network namespaces need root");
+        return None;
+    }
+    let mut world = World::new();
+    let space = format!("ukl-test-{}", std::process::id());
+    let made = Command::new("ip").args(["netns", "add", &space]).output();
+    if !made.is_ok_and(|output| output.status.success()) || File::open("/dev/net/tun").is_err() {
+        eprintln!("skip: this machine makes no network namespaces, or has no /dev/net/tun");
+        return None;
+    }
+    world.space = Some(space);
+    ip(&world, "link set lo up");
+    Some(world)
+}
+
+fn with_bridge() -> Option<World> {
+    let world = world()?;
+    ip(&world, "link add virbr0 type bridge");
+    ip(&world, "addr add 172.44.0.1/24 dev virbr0");
+    ip(&world, "link set virbr0 up");
+    Some(world)
+}
+
+/// Runs `ip` in the namespace; its output.
+#[track_caller]
+fn ip(world: &World, words: &str) -> String {
+    let output = world.command("ip").args(words.split(' ')).output().unwrap();
+    assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// As [`echo`], from within the namespace.
+fn echo_inside(world: &World, address: &str, text: &str) -> String {
+    let space = PathBuf::from("/run/netns").join(world.space.as_ref().unwrap());
+    let (address, text) = (address.to_owned(), text.to_owned());
+    let client = std::thread::spawn(move || {
+        let space = File::open(space).unwrap();
+        // SAFETY: setns takes plain integers; it changes this thread only.
+        assert_eq!(unsafe { libc::setns(space.as_raw_fd(), libc::CLONE_NEWNET) }, 0);
+        echo(&address, &text).unwrap()
+    });
+    client.join().unwrap()
+}
+
+fn taps(world: &World) -> Vec<Value> {
+    let links: Vec<Value> = serde_json::from_str(&ip(world, "-details -json link show")).unwrap();
+    links.into_iter().filter(|link| link["linkinfo"]["info_kind"] == "tun").collect()
+}
+
+#[test]
+fn a_server_has_an_address_of_its_own_in_a_bridge() {
+    let Some(world) = with_bridge() else { return };
+    let bridge = ["-d", "--net", "bridge=virbr0", "--ip", "172.44.0.2/24,gw=172.44.0.1"];
+    world.run(&bridge).ends(0, &["ready: 172.44.0.2:5555 answers after "]);
+    let text = "over the bridge\n".repeat(10_000);
+    assert!(echo_inside(&world, "172.44.0.2:5555", &text) == text);
+    assert_eq!(world.guest("echo")["address"], "172.44.0.2");
+    // A second one beside it: other hardware address, other tap device.
+    let other = ["-d", "--name", "other", "--net", "bridge=virbr0", "--ip", "172.44.0.3/24"];
+    world.run(&other).ends(0, &["ready: 172.44.0.3:5555"]);
+    assert_eq!(echo_inside(&world, "172.44.0.3:5555", "third"), "third");
+    assert_eq!(echo_inside(&world, "172.44.0.2:5555", "second"), "second");
+    assert!(taps(&world).len() == 2 && taps(&world).iter().all(|tap| tap["master"] == "virbr0"));
+    world.ukl(&["stop", "echo", "other"]).ends(0, &["`echo` has ended", "`other` has ended"]);
+    assert!(taps(&world).is_empty(), "tap devices end with their guests");
+}
+
+/// A DHCP server on the bridge, ended with the value.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_server_of_the_network_gives_the_address() {
+    let Some(world) = with_bridge() else { return };
+    if !std::path::Path::new("/bin/busybox").exists() {
+        eprintln!("skip: busybox-static is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(at("leases"), "").unwrap();
+    // A lease of 10 seconds: it is asked for again while the test looks.
+    let rules = format!(
+        "start 172.44.0.50\nend 172.44.0.50\ninterface virbr0\nlease_file {}\npidfile {}\nmin_lease 4\n\
+         opt subnet 255.255.255.0\nopt router 172.44.0.1\nopt dns 172.44.0.1\nopt lease 10\n",
+        at("leases"),
+        at("pid")
+    );
+    std::fs::write(at("conf"), rules).unwrap();
+    let log = dir.path().join("log");
+    let mut server = world.command("busybox");
+    server.args(["udhcpd", "-f", "-I", "172.44.0.1"]).arg(at("conf"));
+    server.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+    let _server = Server(server.spawn().unwrap());
+    world.run(&["-d", "--net", "bridge=virbr0", "--ip", "dhcp"]).ends(0, &["ready: 172.44.0.50:5555 answers after "]);
+    assert_eq!(world.guest("echo")["address"], "172.44.0.50");
+    assert_eq!(echo_inside(&world, "172.44.0.50:5555", "leased"), "leased");
+    let said = || std::fs::read_to_string(&log).unwrap_or_default();
+    let leases = || said().matches("sending ACK").count();
+    let start = Instant::now();
+    while leases() < 3 {
+        assert!(start.elapsed() < PATIENCE, "no more time was asked for:\n{}", said());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(!has(&log, "NAK"), "{}", said());
+    assert_eq!(echo_inside(&world, "172.44.0.50:5555", "renewed"), "renewed");
+}
+
+#[test]
+fn a_guest_without_a_server_of_addresses_says_so() {
+    let Some(world) = with_bridge() else { return };
+    let run = world.run(&["--net", "bridge=virbr0", "--ip", "dhcp", "--", "early"]);
+    run.ends(3, &[]);
+    assert_eq!(run.out, "init: no DHCP server gives an address to `eth0`: Operation timed out\r\nmode early\n");
+}
+
+#[test]
+fn two_processors_have_a_queue_each_at_a_tap_that_is_made_for_them() {
+    let Some(world) = world() else { return };
+    let options = ["-d", "--net", "tap=ukl7", "--ip", "172.45.0.2/24,gw=172.45.0.1", "--cpus", "2", "--queues", "2"];
+    world.run(&options).ends(0, &["ready: 172.45.0.2:5555"]);
+    let text = "through two queues\n".repeat(10_000);
+    assert!(echo_inside(&world, "172.45.0.2:5555", &text) == text);
+    let taps = taps(&world);
+    let facts = &taps[0]["linkinfo"]["info_data"];
+    // The guest's driver switched the second one on: QEMU disables what it does not use.
+    assert_eq!((&facts["numqueues"], &facts["numdisabled"]), (&2.into(), &0.into()), "{taps:?}");
+    world.ukl(&["stop", "echo"]).ends(0, &[]);
+    assert!(!ip(&world, "link show").contains("ukl7"), "what QEMU made ends with it");
+}
+
+#[test]
+fn a_tap_that_is_there_is_used_and_stays() {
+    let Some(world) = world() else { return };
+    ip(&world, "tuntap add dev ukl8 mode tap");
+    ip(&world, "addr add 172.46.0.1/24 dev ukl8");
+    let options = ["--net", "tap=ukl8", "--ip", "172.46.0.2/24"];
+    let many = [&options[..], &["--cpus", "2", "--queues", "2"]].concat();
+    world.run(&many).ends(120, &["`ukl8` was made for one queue", "multi_queue"]);
+    world.run(&[&["-d"], &options[..]].concat()).ends(0, &["ready: 172.46.0.2:5555"]);
+    assert_eq!(echo_inside(&world, "172.46.0.2:5555", "hello"), "hello");
+    world.ukl(&["stop", "echo"]).ends(0, &[]);
+    assert!(ip(&world, "link show").contains("ukl8"));
+}
+
+#[test]
+fn what_is_missing_comes_with_the_lines_that_make_it() {
+    let Some(world) = world() else { return };
+    let options = ["--net", "bridge=virbr0", "--ip", "172.44.0.2/24,gw=172.44.0.1", "--", "early"];
+    let done = world.run(&options);
+    done.ends(120, &["no bridge `virbr0`", "  hint    ip link add virbr0 type bridge\n"]);
+    // The lines of the hint, word for word.
+    let (_, lines) = done.err.split_once("hint    ").unwrap();
+    for line in lines.lines() {
+        ip(&world, line.trim().strip_prefix("ip ").unwrap());
+    }
+    world.run(&options).ends(3, &[]);
+}
