@@ -204,7 +204,7 @@ pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, fi
     let control = console::control(&streamed.control);
     let ends: Vec<Outcome> = control.runs.iter().filter_map(|run| run.end).map(Outcome::from).collect();
     let oops = match facts.panic {
-        None => facts.oops.as_ref().map(|oops| panic::describe_oops(shell, dir, oops)),
+        None => facts.oops.as_ref().map(|oops| panic::describe_oops(shell, &image.dir, oops)),
         Some(_) => None,
     };
     let complete = control.runs.iter().all(|run| run.end.is_some());
@@ -215,7 +215,7 @@ pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, fi
         }
         // The kernel's own fault took process 1 with it.
         (Some(End::Killed(9)), Some(panic)) if facts.oops.is_some() => {
-            Outcome::Panic(panic::describe(shell, dir, &panic, facts.oops.as_ref()))
+            Outcome::Panic(panic::describe(shell, &image.dir, &panic, facts.oops.as_ref()))
         }
         (Some(end), _) => end.into(),
         (None, Some(panic)) => Outcome::Panic(panic::describe(shell, &image.dir, &panic, facts.oops.as_ref())),
