@@ -189,6 +189,43 @@ fn a_fault_in_the_kernel_that_ends_process_1_is_a_panic() {
     assert!(text.contains("at      rot13 ("), "{text}");
 }
 
+/// Asks the kernel to panic at an interrupt that nobody explains, and waits for it.
+const SPIN: &str = r#"
+#include <stdio.h>
+volatile unsigned long turns;
+static __attribute__((noinline)) void spin(void)
+{
+    for (;;)
+        turns++;
+}
+int main(void)
+{
+    FILE *file = fopen("/proc/sys/kernel/panic_on_unrecovered_nmi", "w");
+    if (!file || fputs("1", file) == EOF || fclose(file))
+        return 1;
+    spin();
+}
+"#;
+
+#[test]
+#[ignore = "builds the debug kernel: another kernel says nothing of where it panicked"]
+fn a_panic_inside_the_program_is_told_with_function_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    workdir::write_atomic(&dir.path().join("spin.c"), SPIN.as_bytes()).unwrap();
+    let mut manifest = manifest::from_files(&[dir.path().join("spin.c")]).unwrap();
+    manifest.kernel.debug = true;
+    let out = ImageDir::at(dir.path().join("image"));
+    let image = pipeline::image(&env(), &manifest, &out, &mut Clock::default(), &mut |_| ());
+    let image = image.unwrap_or_else(|error| panic!("{}", render(&error).0));
+    let nmi = Some(Duration::from_secs(1));
+    let options = Options { memory_mib: Some(512), nmi, ..options(What::Program(None)) };
+    let panicked = run(&image, &options);
+    let Outcome::Panic(told) = &panicked.outcome else { panic!("{:?}\n{}", panicked.outcome, text(&panicked)) };
+    assert!(told.starts_with("NMI: Not continuing") && told.contains("at      spin ("), "{told}\n{}", text(&panicked));
+    assert!(told.contains("spin.c:7) in the program"), "{told}");
+    assert_eq!(panicked.outcome.exit_code(), Some(255));
+}
+
 #[test]
 fn a_time_limit_ends_the_guest() {
     let (image, _turn) = image();

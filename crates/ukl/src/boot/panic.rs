@@ -69,7 +69,9 @@ fn place(shell: &Shell, dir: &ImageDir, rip: &Rip) -> Result<Option<String>> {
 fn line(shell: &Shell, dir: &ImageDir, address: u64) -> Result<Option<String>> {
     let cmd = Cmd::new("addr2line").arg("-e").arg(dir.vmlinux()).arg(format!("{address:#x}")).probe();
     let output = shell.check(&cmd, Class::Host)?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let text = String::from_utf8_lossy(&output.stdout);
+    // Which of several copies of a line is of no interest.
+    let text = text.split(" (discriminator").next().unwrap_or_default().trim().to_owned();
     let is_known = !text.starts_with('?') && !text.ends_with(":0") && !text.ends_with(":?");
     Ok(is_known.then(|| text.trim_start_matches("./").to_owned()))
 }
