@@ -1,0 +1,212 @@
+//! What people look at a program with, on a program in the kernel: gdb on its core dump, strace in the guest.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ukl::boot::{self, Accel, BootRun, Options, Outcome, What};
+use ukl::error::{render, Class};
+use ukl::image::Image;
+use ukl::initrd::Command;
+use ukl::manifest;
+use ukl::pipeline::{self, Clock, Env};
+use ukl::run::{Cmd, Shell};
+use ukl::toolchain;
+use ukl::workdir::{self, Cache, ImageDir};
+
+const SHELL: Shell = Shell { verbose: false, dry_run: false };
+
+/// With an argument it crashes three calls deep beside a second thread, otherwise it says hello.
+const PROGRAM: &str = r#"
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int kept = 31;
+
+static void *sleeper(void *unused)
+{
+    pause();
+    return unused;
+}
+
+static int deepest(int depth)
+{
+    int answer = 4711 + depth;
+
+    kept++;
+    __asm__ volatile("mov $0x1122334455667788, %%r12\n\tmovl $1, 8" ::: "r12", "memory");
+    return answer;
+}
+
+static int middle(int depth)
+{
+    return deepest(depth + 1) + 1;
+}
+
+int main(int argc, char **argv)
+{
+    pthread_t thread;
+
+    (void)argv;
+    if (argc > 1) {
+        pthread_create(&thread, NULL, sleeper, NULL);
+        usleep(20000);
+        return middle(1);
+    }
+    printf("hello\n");
+    fflush(stdout);
+    return 7;
+}
+"#;
+
+fn env() -> Env {
+    Env { shell: SHELL, cache: Cache::from_env().unwrap() }
+}
+
+/// The image that the tests boot, and the turn to use it: with busybox, and with strace where this machine has it.
+fn image() -> (&'static Image, MutexGuard<'static, ()>) {
+    static IMAGE: OnceLock<(tempfile::TempDir, Image)> = OnceLock::new();
+    static TURN: Mutex<()> = Mutex::new(());
+    let (_, image) = IMAGE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = vec![PathBuf::from("/bin/busybox")];
+        if let Some(strace) = toolchain::which("strace") {
+            let listed = SHELL.check(&Cmd::new("ldd").arg(&strace), Class::Host).unwrap().stdout;
+            let listed = String::from_utf8_lossy(&listed).into_owned();
+            files.extend(listed.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
+            files.push(strace);
+        }
+        let image = build(dir.path(), &files);
+        (dir, image)
+    });
+    (image, TURN.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// An image of the program with further files of this machine at the same places in the guest.
+fn build(dir: &Path, files: &[PathBuf]) -> Image {
+    workdir::write_atomic(&dir.join("tool.c"), PROGRAM.as_bytes()).unwrap();
+    let mut text = "name = \"tool\"\nsources = [\"tool.c\"]\ncflags = [\"-O0\"]\n".to_owned();
+    for file in files {
+        text += &format!("[[files]]\nsrc = {0:?}\ndst = {0:?}\n", file.display().to_string());
+    }
+    workdir::write_atomic(&dir.join("ukl.toml"), text.as_bytes()).unwrap();
+    let manifest = manifest::load(dir).unwrap();
+    let out = ImageDir::at(dir.join("image"));
+    let image = pipeline::image(&env(), &manifest, &out, &mut Clock::default(), &mut |_| ());
+    image.unwrap_or_else(|error| panic!("{}", render(&error).0))
+}
+
+/// Runs a script with the guest's busybox.
+fn script(image: &Image, script: &str) -> (BootRun, String) {
+    let argv = ["sh", "-c", script].map(String::from).to_vec();
+    let path = "/bin/busybox".to_owned();
+    let command = Command { path, argv, env: [("PATH".to_owned(), "/bin:/usr/bin".to_owned())].into() };
+    let options = Options {
+        attach: false,
+        accel: Accel::Tcg,
+        timeout: Some(Duration::from_secs(120)),
+        ..Options::new(What::Commands(vec![command]))
+    };
+    let run = boot::run(&SHELL, &env().cache, image, &options);
+    let run = run.unwrap_or_else(|error| panic!("{}", render(&error).0));
+    let text = String::from_utf8_lossy(&run.console).into_owned();
+    (run, text)
+}
+
+/// Where `program` is on this machine; says why a test is left out without it.
+fn tool(program: &str) -> Option<PathBuf> {
+    let path = toolchain::which(program);
+    if path.is_none() {
+        eprintln!("skip: {program} is not installed (apt-get install {program})");
+    }
+    path
+}
+
+/// What stands between `BEGIN name` and `END name`.
+fn part<'a>(text: &'a str, name: &str) -> &'a str {
+    let (begin, end) = (format!("BEGIN {name}\n"), format!("END {name}\n"));
+    let from = text.find(&begin).unwrap_or_else(|| panic!("no {name} in:\n{text}")) + begin.len();
+    let to = text[from..].find(&end).unwrap_or_else(|| panic!("no end of {name} in:\n{text}"));
+    &text[from..from + to]
+}
+
+/// gdb's answers to `commands` about the core dump that the guest made of `program`.
+fn post_mortem(dir: &Path, gdb: &Path, text: &str, name: &str, program: &Path, commands: &[&str]) -> String {
+    let core = dir.join(name);
+    let packed = core.with_extension("gz");
+    let decode = Cmd::new("base64").arg("-d").stdin(part(text, name).as_bytes());
+    workdir::write_atomic(&packed, &SHELL.check(&decode, Class::Host).unwrap().stdout).unwrap();
+    let bytes = SHELL.check(&Cmd::new("gzip").arg("-dc").arg(&packed), Class::Host).unwrap().stdout;
+    workdir::write_atomic(&core, &bytes).unwrap();
+    let mut cmd = Cmd::new(gdb).args(["-nx", "-batch"]);
+    for command in commands {
+        cmd = cmd.args(["-ex", command]);
+    }
+    let output = SHELL.run(&cmd.arg(program).arg(&core)).unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn gdb_opens_the_core_dump_of_a_program_in_the_kernel() {
+    let Some(gdb) = tool("gdb") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (image, _turn) = image();
+    let dump = |mode: &str, path: &str| {
+        format!(
+            "{path} crash; echo {mode} ended with $?; echo BEGIN {mode}; \
+             busybox gzip -c core | busybox base64; echo END {mode}; busybox rm core; "
+        )
+    };
+    let commands = "cd /tmp; ulimit -c unlimited; echo core >/proc/sys/kernel/core_pattern; ".to_owned();
+    let (run, text) = script(image, &(commands + &dump("app", "/UKL")));
+    assert_eq!(run.outcome, Outcome::Exited(0), "{text}");
+    assert!(text.contains("app ended with 139"), "{text}");
+    let ask = ["bt", "print answer", "print kept", "print/x $r12", "print $_siginfo.si_signo", "info threads"];
+    let said = post_mortem(dir.path(), &gdb, &text, "app", &image.dir.vmlinux(), &ask);
+    for wanted in [
+        " in deepest (depth=2) at ./tool.c:19",
+        " in middle (depth=1) at ./tool.c:25",
+        " in main (argc=2, ",
+        "$1 = 4713",
+        "$2 = 32",
+        "$3 = 0x1122334455667788",
+        "$4 = 11",
+        "* 1    LWP",
+        "  2    LWP",
+    ] {
+        assert!(said.contains(wanted), "no `{wanted}` in what gdb says:\n{said}");
+    }
+}
+
+/// The names of the calls in what strace wrote, from the first after exec.
+fn calls(log: &str) -> Vec<String> {
+    let calls = log.lines().filter(|line| !line.contains("execve("));
+    calls.filter_map(|line| Some(line.split_once('(')?.0.split_whitespace().last()?.to_owned())).collect()
+}
+
+#[test]
+fn strace_shows_the_same_calls_as_in_ring_3() {
+    let Some(strace) = tool("strace") else { return };
+    let (image, _turn) = image();
+    let trace = |mode: &str, path: &str| {
+        let strace = strace.display();
+        format!(
+            "{strace} -f -o /tmp/log {path}; echo {mode} ended with $?; \
+             echo BEGIN {mode}; busybox cat /tmp/log; echo END {mode}; "
+        )
+    };
+    let (run, text) = script(image, &(trace("app", "/UKL") + &trace("ring3", "/twin")));
+    assert_eq!(run.outcome, Outcome::Exited(0), "{text}");
+    for mode in ["app", "ring3"] {
+        assert!(text.contains(&format!("{mode} ended with 7")), "{text}");
+        let log = part(&text, mode);
+        assert!(log.contains("writev(1, [{iov_base=\"hello\", iov_len=5}"), "{log}");
+        assert!(log.contains("exit_group(7)") && log.contains("+++ exited with 7 +++"), "{log}");
+    }
+    let (app, ring3) = (calls(part(&text, "app")), calls(part(&text, "ring3")));
+    assert!(app.len() > 3, "{app:?}");
+    assert_eq!(app, ring3, "{text}");
+}
