@@ -66,29 +66,43 @@ static void *make_children(void *unused)
 	return unused;
 }
 
+/*
+ * Files that fill a quarter of what is available, again and again, so that every allocation competes
+ * with cached pages. There is no disk in the guest: the pages are those of a file system in memory.
+ */
 static void *press_page_cache(void *unused)
 {
 	static char block[65536];
 	unsigned round = 0;
 
 	while (!stop) {
+		long blocks = available_kb() / 4 / 64;
 		char name[32];
 
 		snprintf(name, sizeof(name), "/tmp/load-%u", round % 4);
 		int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
 
 		fill(block, sizeof(block), round);
-		for (int i = 0; i < 64; i++)
+		for (long i = 0; i < blocks && !stop; i++)
 			if (write(fd, block, sizeof(block)) < 0)
 				break;
 		lseek(fd, 0, SEEK_SET);
+		/* One page of each block: comparing all of it would leave no time for anything else. */
 		while (read(fd, block, sizeof(block)) > 0)
-			if (!filled(block, sizeof(block), round))
+			if (!filled(block, PAGE, round))
 				__atomic_add_fetch(&work[7], 1, __ATOMIC_RELAXED);
 		close(fd);
+		/* The last three stay in memory while the next one is written. */
+		snprintf(name, sizeof(name), "/tmp/load-%u", (round + 1) % 4);
 		unlink(name);
 		round++;
 		work[2]++;
+	}
+	for (round = 0; round < 4; round++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "/tmp/load-%u", round);
+		unlink(name);
 	}
 	return unused;
 }

@@ -209,6 +209,14 @@ CASE(proc_of_a_child)
 	reap(pid);
 }
 
+static volatile int arrivals;
+
+static void arrived(int number)
+{
+	(void)number;
+	arrivals++;
+}
+
 CASE(proc_tools)
 {
 	char command[512];
@@ -224,8 +232,9 @@ CASE(proc_tools)
 	snprintf(command, sizeof(command), "/bin/busybox top -b -n 1 | /bin/busybox grep -q '^ *%d '", getpid());
 	say("top %s", fate(system(command)));
 	snprintf(command, sizeof(command), "/bin/busybox kill -USR1 %d", getpid());
-	signal(SIGUSR1, SIG_IGN);
-	say("kill %s", fate(system(command)));
+	handle(SIGUSR1, arrived, 0);
+	say("kill %s, arrived %d", fate(system(command)), arrivals);
+	EXPECT(arrivals == 1);
 }
 
 FAMILY(proc, T(proc_maps), T(proc_vdso), T(proc_names), T(proc_status), T(proc_stat), T(proc_own_memory),

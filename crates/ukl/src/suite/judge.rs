@@ -18,6 +18,9 @@ pub struct Row {
     /// The verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
+    /// Why it could not do its work in this kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip: Option<String>,
     /// What it printed in each mode, when that differs or is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<Vec<String>>,
@@ -84,8 +87,9 @@ fn row(name: &str, blocks: &[Option<&Block>], known: Option<&Known>) -> Row {
         Some(_) if same => Verdict::Same,
         Some(known) => Verdict::Known { reason: known.reason.clone() },
     };
+    let skip = first.iter().find_map(|line| line.trim_start().strip_prefix("skip: ")).map(str::to_owned);
     let lines = if verdict == Verdict::Same { Vec::new() } else { blocks.iter().map(lines).collect() };
-    Row { case: name.to_owned(), ends, verdict, lines }
+    Row { case: name.to_owned(), ends, verdict, skip, lines }
 }
 
 /// The table, then the lines behind each row that is not as it should be, then the counts.
@@ -104,6 +108,9 @@ pub(super) fn table(report: &Report) -> String {
     }
     if let Some(why) = &report.broken_off {
         text += &format!("\n{why}\n");
+    }
+    for (row, why) in report.cases.iter().filter_map(|row| Some((row, row.skip.as_ref()?))) {
+        text += &format!("\nskip: {}: {why}\n", row.case);
     }
     text + &counts(report)
 }
@@ -191,6 +198,13 @@ mod tests {
         assert_eq!(verdicts(&open, "c because")[0].1, Verdict::Differs);
         assert_eq!(verdicts("mode ring3\ncase c\nend c exit=0\n", "c because")[0].1, Verdict::Differs);
         assert_eq!(verdicts("mode ring3\nmode app\n", "gone because"), [("gone".to_owned(), Verdict::Wrong)]);
+    }
+
+    #[test]
+    fn a_case_that_cannot_run_says_so() {
+        let text = both("  skip: no such thing\nend c exit=0", "  skip: no such thing\nend c exit=0");
+        let rows = rows(&console(&text).runs, &MODES, &BTreeMap::new(), true);
+        assert_eq!((&rows[0].verdict, rows[0].skip.as_deref()), (&Verdict::Same, Some("no such thing")));
     }
 
     #[test]
