@@ -180,8 +180,11 @@ CASE(process_orphan)
 
 	EXPECT(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0 && pipe(fd) == 0);
 	if (split() == 0) {
+		pid_t middle = getpid();
+
 		if (split() == 0) {
-			sleep_ms(30);
+			for (int i = 0; i < 1000 && getppid() == middle; i++)
+				sleep_ms(10);
 			adopted[0] = getppid();
 			write(fd[1], adopted, sizeof(adopted[0]));
 			_exit(5);

@@ -194,10 +194,12 @@ static int stopped_and_continued(long (*call)(void))
 		say("not twice %d", now_ms() - start < 5000);
 		finish();
 	}
-	for (int i = 0; i < 3; i++) {
+	/* On a busy machine there is time for one stop only. */
+	for (long i = 0, start = now_ms(); i < 3 && (i == 0 || now_ms() - start < 500); i++) {
 		sleep_ms(40);
 		kill(pid, SIGSTOP);
-		waitpid(pid, &status, WUNTRACED);
+		if (waitpid(pid, &status, WUNTRACED) == pid && !WIFSTOPPED(status))
+			return status;
 		sleep_ms(10);
 		kill(pid, SIGCONT);
 	}
