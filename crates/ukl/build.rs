@@ -1,4 +1,4 @@
-//! Embeds `linux-patches/`, `tests/guest/` and `examples/`: the tool must work from one installed binary.
+//! Embeds `linux-patches/`, `tests/guest/`, `tests/suites/` and `examples/`: one installed binary must do.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,7 +25,9 @@ fn main() -> Result<()> {
     let out = std::env::var("OUT_DIR")?;
     fs::write(Path::new(&out).join("linux_patches.rs"), table)?;
     let top = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../..");
-    suite(&top.join("tests/guest"), Path::new(&out))?;
+    let tests = top.join("tests").canonicalize()?;
+    fs::write(Path::new(&out).join("suite.rs"), format!("&[\n{}]\n", folder(&tests.join("guest"))?))?;
+    fs::write(Path::new(&out).join("suites.rs"), public(&tests.join("suites"))?)?;
     templates(&top.join("examples"), Path::new(&out))
 }
 
@@ -69,18 +71,24 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The conformance suite's sources, without what a build may have left beside them.
-fn suite(folder: &Path, out: &Path) -> Result<()> {
-    let folder = folder.canonicalize()?;
+/// The public suites: (name, files), the first without a name for what they share.
+fn public(suites: &Path) -> Result<String> {
+    let mut table = format!("&[\n    (\"\", &[\n{}    ]),\n", folder(suites)?);
+    for suite in sorted(suites)?.iter().filter(|path| path.is_dir()) {
+        writeln!(table, "    ({:?}, &[\n{}    ]),", name(suite), folder(suite)?)?;
+    }
+    Ok(table + "]\n")
+}
+
+/// The files of a folder, without what a build may have left beside them.
+fn folder(folder: &Path) -> Result<String> {
     println!("cargo:rerun-if-changed={}", folder.display());
-    let mut table = String::from("&[\n");
-    for file in sorted(&folder)?.iter().filter(|path| path.is_file()) {
+    let mut table = String::new();
+    for file in sorted(folder)?.iter().filter(|path| path.is_file()) {
         println!("cargo:rerun-if-changed={}", file.display());
         writeln!(table, "    ({:?}, include_str!({:?})),", name(file), file.display().to_string())?;
     }
-    table.push_str("]\n");
-    fs::write(out.join("suite.rs"), table)?;
-    Ok(())
+    Ok(table)
 }
 
 fn sorted(dir: &Path) -> Result<Vec<PathBuf>> {

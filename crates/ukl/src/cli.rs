@@ -357,7 +357,7 @@ pub struct TestArgs {
     /// Run only these cases
     #[arg(value_name = "CASE", conflicts_with = "endurance")]
     pub cases: Vec<String>,
-    /// Image folder [default: build/guest]
+    /// Image folder [default: build/guest, or build/NAME with --suite]
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// The long version of cases that have one (minutes more)
@@ -369,6 +369,12 @@ pub struct TestArgs {
     /// How often --endurance starts the program
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..), requires = "endurance")]
     pub starts: u32,
+    /// Instead: a public test suite, unmodified: posix or uring (docs/conformance.md)
+    #[arg(long, value_name = "NAME", value_parser = crate::suite::NAMES, hide_possible_values = true, conflicts_with_all = ["endurance", "full"])]
+    pub suite: Option<String>,
+    /// Write the results of --suite to a file
+    #[arg(long, value_name = "FILE", requires = "suite")]
+    pub record: Option<PathBuf>,
     /// Send the guest a non-maskable interrupt every so many milliseconds while the cases run
     #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..))]
     pub nmi: Option<u64>,

@@ -41,6 +41,7 @@ pub fn make(
     let tools = wrapper::with(shell, cache, toolchain, sysroot)?;
     let trees = manifest.upstream.iter().map(|one| upstream::fetch(shell, cache, one)).collect::<Result<Vec<_>>>()?;
     let stage = dir.stage("make");
+    outside(&trees, &stage)?;
     let build = Build { shell, tools: &tools, manifest, prefix: stage.join("root"), log: dir.log("build") };
     let place = if trees.is_empty() { manifest.dir.clone() } else { stage.join("tree") };
     if trees.is_empty() {
@@ -64,6 +65,14 @@ pub fn make(
     let found = |program: &PathBuf| wrapper::find(cache, &place.join(program));
     let program = manifest.program.as_ref().filter(|_| !shell.dry_run).map(found).transpose()?;
     Ok(Made { program })
+}
+
+/// No source may contain the folder that it is copied to: the copy would have no end.
+fn outside(trees: &[Tree], place: &Path) -> Result<()> {
+    let Some(tree) = trees.iter().find(|tree| place.starts_with(&tree.tree)) else { return Ok(()) };
+    let text = format!("the source `{}` contains the image folder, to which it is copied", tree.tree.display());
+    let hint = "name a folder below it as `path`, or another image folder with `--out`";
+    Err(fail(Class::Usage, text).hint(hint).into())
 }
 
 fn fresh_copies(trees: &[Tree], place: &Path, prefix: &Path) -> Result<()> {
@@ -138,5 +147,19 @@ pub(crate) fn cause(what: &str, text: &str, output: &Output) -> Failure {
         }
         // Killed, or silent.
         None => fail(Class::App, format!("{what} ({})", output.status)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_around_the_image_folder_is_refused() {
+        let tree = |path: &str| Tree { name: "x".into(), tree: path.into(), hash: String::new() };
+        let place = Path::new("/p/build/x/stages/make");
+        assert!(outside(&[tree("/p/src"), tree("/p/build/xy")], place).is_ok());
+        let error = outside(&[tree("/q"), tree("/p")], place).unwrap_err().to_string();
+        assert!(error.contains("`/p` contains the image folder"), "{error}");
     }
 }

@@ -3,10 +3,12 @@
 mod endurance;
 mod judge;
 mod known;
+mod public;
 mod read;
+mod record;
 mod sources;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -21,6 +23,8 @@ use crate::workdir::ImageDir;
 
 pub use endurance::{endure, text as endurance_text, Endurance, Task};
 pub use judge::{Row, Verdict};
+pub use public::{manifest as public_manifest, measure, PublicReport, PublicRow, NAMES};
+pub use record::Verdict as PublicVerdict;
 
 /// The modes in the order in which they run; the first is what the others are compared with.
 const MODES: [&str; 2] = ["ring3", "app"];
@@ -133,9 +137,9 @@ fn run(
     Ok(run)
 }
 
-/// Where the suite's image is kept unless the command line says otherwise.
-pub fn default_folder() -> &'static Path {
-    Path::new("build/guest")
+/// Where the image of the suite, or of a public one, is kept unless the command line says otherwise.
+pub fn default_folder(suite: Option<&str>) -> PathBuf {
+    Path::new("build").join(suite.unwrap_or("guest"))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::image::Image;
 use crate::pipeline::Env;
 use crate::suite::{self, Endurance, Plan};
 use crate::term;
-use crate::workdir::ImageDir;
+use crate::workdir::{self, ImageDir};
 
 /// Compares the modes, or runs the long tasks; the exit code is 1 when something is not as it should be.
 pub(super) fn test(env: &Env, args: &TestArgs) -> Result<Answer> {
@@ -29,16 +29,34 @@ pub(super) fn test(env: &Env, args: &TestArgs) -> Result<Answer> {
         let code = u8::from(!tasks.iter().all(|task| task.passed));
         return Ok(Answer { text: suite::endurance_text(&tasks), json: json!({ "tasks": tasks }), code });
     }
+    if let Some(name) = &args.suite {
+        return public(env, args, &image, &options, name);
+    }
     term::say("running the suite in ring 3 and in app mode (minutes where the processor is emulated)");
     let report = suite::compare(env, &image, options, &Plan { cases: args.cases.clone(), full: args.full })?;
     let code = u8::from(!report.passed());
     Ok(Answer { text: report.text(), json: serde_json::to_value(&report)?, code })
 }
 
+/// A public suite; with `--record`, its results are written whatever they are.
+fn public(env: &Env, args: &TestArgs, image: &Image, options: &Options, name: &str) -> Result<Answer> {
+    term::say(&format!("running `{name}` in ring 3 and in app mode"));
+    let report = suite::measure(env, image, options, name, &args.cases)?;
+    if let Some(file) = &args.record {
+        workdir::write_atomic(&std::path::absolute(file)?, report.record().as_bytes())?;
+    }
+    let code = u8::from(!report.passed());
+    Ok(Answer { text: report.text(), json: serde_json::to_value(&report)?, code })
+}
+
 fn image(env: &Env, args: &TestArgs) -> Result<Image> {
-    let folder = args.out.as_deref().unwrap_or(suite::default_folder());
+    let suite = args.suite.as_deref();
+    let folder = args.out.clone().unwrap_or_else(|| suite::default_folder(suite));
     let dir = ImageDir::at(std::path::absolute(folder)?);
-    let mut manifest = suite::manifest(&dir)?;
+    let mut manifest = match suite {
+        Some(name) => suite::public_manifest(&dir, name)?,
+        None => suite::manifest(&dir)?,
+    };
     build::replace(&mut manifest, &args.build)?;
     Ok(build::from_manifest(env, &manifest, &dir)?.0)
 }

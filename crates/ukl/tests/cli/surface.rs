@@ -75,6 +75,9 @@ fn usage_errors_end_with_2() {
     world.ukl(&["kill", "-s", "NONE", "a"]).fails(2, &["`NONE` is no signal", "HUP"]);
     world.ukl(&["stop"]).fails(2, &["NAME"]);
     world.ukl(&["up", "--shell", "--twin"]).fails(2, &["cannot be used with"]);
+    world.ukl(&["test", "--suite", "posx"]).fails(2, &["posx", "posix"]);
+    world.ukl(&["test", "--record", "x"]).fails(2, &["--suite"]);
+    world.ukl(&["test", "--suite", "posix", "--full"]).fails(2, &["cannot be used with"]);
     world.ukl(&["up", "--accel", "xen"]).fails(2, &["xen", "kvm"]);
 }
 
