@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::error::Result;
 
+/// How a case ended that was not seen to end.
+pub(super) const MISSING: &str = "missing";
+
 /// What two ends say together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -31,9 +34,10 @@ impl Verdict {
         }
     }
 
-    /// The verdict over `ends`; a case that ends with one of `skips` does not apply.
+    /// The verdict over `ends`; a case that ends with one of `skips` does not apply. Without an end nothing is equal.
     pub(super) fn of(ends: &[String], skips: &[&str]) -> Self {
         match ends {
+            _ if ends.iter().any(|end| end == MISSING) => Verdict::Differs,
             [first, rest @ ..] if rest.iter().all(|end| end == first) => match first.as_str() {
                 "exit=0" => Verdict::Passed,
                 end if skips.contains(&end) => Verdict::Skipped,
@@ -87,6 +91,7 @@ mod tests {
         assert_eq!(of("signal=11", "signal=11"), Verdict::Fails);
         assert_eq!(of("exit=0", "exit=1"), Verdict::Differs);
         assert_eq!(of("exit=1", "exit=2"), Verdict::Differs);
+        assert_eq!(of(MISSING, MISSING), Verdict::Differs);
     }
 
     #[test]
