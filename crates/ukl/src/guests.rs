@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use formats::console;
 use serde::{Deserialize, Serialize};
 
-use crate::boot::{self, Options, Outcome};
+use crate::boot::{self, Options, Outcome, What};
 use crate::error::{fail, Class, Failure, Result};
 use crate::image::{self, Image};
 use crate::workdir::{self, GuestDir, Guests, ImageDir};
@@ -180,7 +180,8 @@ fn read(name: &str, dir: &GuestDir) -> Result<Option<Guest>> {
         Some(end) => end.state.clone(),
         None if !record.process.as_ref().is_some_and(Process::is_alive) => State::Killed,
         None if control.ready => State::Ready,
-        None if control.started => State::Running,
+        // Process 1 is the program: nobody announces it.
+        None if control.started || matches!(record.options.what, What::Pid1(_)) => State::Running,
         None => State::Starting,
     };
     let (mut ports, mut address) = (Vec::new(), None);
@@ -247,7 +248,6 @@ fn load(record: &Record) -> Result<Image> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::What;
 
     fn guest(dir: &GuestDir, process: Option<Process>, control: &str) -> Record {
         let mut options = Options::new(What::Program(None));
