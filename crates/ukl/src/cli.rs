@@ -12,7 +12,8 @@ use crate::term;
 
 pub use guests::{AttendArgs, KillArgs, LogsArgs, RmArgs, StopArgs};
 pub use project::{
-    ConfigureArgs, DefconfigArgs, InitArgs, MenuconfigArgs, OptionsArgs, Plat, PlatOption, ProjectOption,
+    ConfigureArgs, DefconfigArgs, ExplainArgs, InitArgs, MenuconfigArgs, OptionsArgs, Plat, PlatOption, ProjectOption,
+    UpdateArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -71,6 +72,10 @@ pub enum Command {
     Defconfig(DefconfigArgs),
     /// Choose a project's kernel options on the kernel's own screens
     Menuconfig(MenuconfigArgs),
+    /// Take the distribution's sources as they are now, and renew ukl.lock
+    Update(UpdateArgs),
+    /// Tell what the next build would make again and why, or where a kernel option's value comes from
+    Explain(ExplainArgs),
     /// Build the image
     Build(BuildArgs),
     /// Boot the image that was built last; exits as the program does
@@ -417,12 +422,15 @@ pub struct PrefixArgs {
     pub input: PathBuf,
     /// Where to write it [default: in place]
     pub output: Option<PathBuf>,
-    /// The prefix
-    #[arg(long, default_value = "ukl_")]
+    /// The prefix, under objcopy's name for it as well
+    #[arg(long, visible_alias = "prefix-symbols", default_value = "ukl_")]
     pub prefix: String,
     /// Leave the linker's own names alone, as image builds do
     #[arg(long)]
     pub exempt: bool,
+    /// Turn the marked system calls of an object into jumps first, as image builds do
+    #[arg(long, requires = "exempt")]
+    pub sites: bool,
 }
 
 /// `--color`.

@@ -4,6 +4,7 @@ mod begin;
 mod bench;
 mod build;
 mod configure;
+mod explain;
 mod guests;
 mod linuxu;
 mod object;
@@ -85,6 +86,8 @@ fn name(command: &Command) -> &'static str {
         Command::Unset(_) => "unset",
         Command::Defconfig(_) => "defconfig",
         Command::Menuconfig(_) => "menuconfig",
+        Command::Explain(_) => "explain",
+        Command::Update(_) => "update",
         Command::Build(_) => "build",
         Command::Run(_) => "run",
         Command::Up(_) => "up",
@@ -127,6 +130,10 @@ fn dispatch(cli: Cli) -> Result<Answer> {
         Command::Unset(args) => configure::unset(&env(shell)?, &args),
         Command::Defconfig(args) => configure::defconfig(&env(shell)?, &args),
         Command::Menuconfig(args) => configure::menuconfig(&env(shell)?, &args),
+        Command::Update(args) => {
+            build::update(&env(shell)?, args.project.as_deref().unwrap_or(std::path::Path::new(".")))
+        }
+        Command::Explain(args) => explain::explain(env(shell)?, &args),
         Command::Clean(args) => project::clean(&args.target, shell.dry_run),
         Command::Cache(args) => shared(args.command, shell.dry_run),
         Command::Build(args) => build::build(&env(shell)?, &args),

@@ -10,10 +10,11 @@ use crate::error::{fail, Class, Failure, Result};
 use crate::make::{cause, DEFAULT_FLAGS};
 use crate::manifest::Manifest;
 use crate::run::{Cmd, Shell};
+use crate::stamp::{self, Inputs};
 use crate::sysroot::Sysroot;
+use crate::term;
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, ImageDir};
-use crate::{stamp, term};
 
 /// Objects and archives in link order; system call sites are still `syscall` instructions.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ pub fn compile(
     let flags = flags(toolchain, sysroot, manifest);
     let stage = dir.stage("compile");
     let jobs: Vec<Job> = manifest.sources.iter().map(|source| job(manifest, source, &stage)).collect::<Result<_>>()?;
-    let key = workdir::hash([&toolchain.id, &sysroot.key]);
+    let key = Inputs::default().with("the compiler", &toolchain.id).with("the C library", &sysroot.key);
     let log = dir.log("compile");
     let outcomes = in_parallel(&jobs, |job| match job {
         Job::Compile { source, object } => {
@@ -126,16 +127,17 @@ fn flags(toolchain: &Toolchain, sysroot: &Sysroot, manifest: &Manifest) -> Vec<S
 }
 
 /// Compiles one source unless its object is fresh.
-fn one(shell: &Shell, cmd: Cmd, cwd: &Path, key: &str, source: &Path, object: &Path) -> Result<Outcome> {
+fn one(shell: &Shell, cmd: Cmd, cwd: &Path, key: &Inputs, source: &Path, object: &Path) -> Result<Outcome> {
     let depfile = object.with_extension("o.d");
     // A source from elsewhere must not carry its place into the object either.
     let place = source.parent().filter(|place| place.is_absolute());
     let cmd = cmd.args(place.map(|place| format!("-ffile-prefix-map={}=.", place.display())));
     let cmd = cmd.arg("-MD").arg("-MF").arg(&depfile).arg("-c").arg(source).arg("-o").arg(object);
-    let key = workdir::hash([key, &cmd.display()]);
-    let before = deps::hash(&key, cwd, source, &depfile);
-    if before.is_some_and(|before| stamp::is_fresh(object, &before)) {
-        return Ok(Outcome::default());
+    let key = key.clone().with("the command line", cmd.display());
+    match deps::inputs(&key, cwd, source, &depfile) {
+        Some(before) if stamp::is_fresh(object, before.key()) => return Ok(Outcome::default()),
+        Some(_) => {}
+        None => stamp::note(format!("{}: a file that it included is gone", source.display())),
     }
     if shell.dry_run {
         shell.run(&cmd)?;
@@ -154,8 +156,8 @@ fn one(shell: &Shell, cmd: Cmd, cwd: &Path, key: &str, source: &Path, object: &P
     if !said.is_empty() {
         term::say(said.trim_end());
     }
-    if let Some(after) = deps::hash(&key, cwd, source, &depfile) {
-        stamp::write(object, &after)?;
+    if let Some(after) = deps::inputs(&key, cwd, source, &depfile) {
+        stamp::write(object, after.key())?;
     }
     Ok(Outcome { log, failure: None })
 }

@@ -10,6 +10,7 @@ use crate::error::{fail, Class, Failure, Result};
 use crate::manifest::KernelSpec;
 use crate::patch::{self, PatchedSource};
 use crate::run::{Cmd, Shell};
+use crate::stamp::Inputs;
 use crate::toolchain::{self, Kind, Toolchain};
 use crate::workdir::{self, Cache};
 
@@ -28,6 +29,8 @@ pub struct Configured {
     pub cc: PathBuf,
     /// The linker.
     pub ld: PathBuf,
+    /// All that decides the kernel's objects, option by option.
+    pub inputs: Inputs,
 }
 
 /// The name under which the manifest's own lines appear in messages.
@@ -52,7 +55,13 @@ pub fn configure(
     let compiler = kernel_compiler(shell, toolchain);
     let hash = workdir::hash(["kernel-1", &patched.hash, &text, &compiler.id, &make_words().join(" ")]);
     let key = hash[..16].to_owned();
+    let mut inputs = Inputs::default().with("the kernel's source or patches", &patched.hash);
+    inputs = inputs.with("the kernel's compiler", &compiler.id).with("the kernel's make words", make_words().join(" "));
+    for (option, value) in wanted.iter() {
+        inputs = inputs.with(option, value);
+    }
     let configured = Configured {
+        inputs,
         tree: patched.tree.clone(),
         out: cache.entry("kernel", &key),
         key: key.clone(),
@@ -122,7 +131,10 @@ pub fn scratch(shell: &Shell, cache: &Cache, patched: &PatchedSource, toolchain:
         workdir::create_dir(&out)?;
     }
     let (tree, version) = (patched.tree.clone(), patched.version.clone());
-    Ok(Scratch { configured: Configured { tree, out, key, version, cc: compiler.cc, ld: compiler.ld }, _lock })
+    Ok(Scratch {
+        configured: Configured { tree, out, key, inputs: Inputs::default(), version, cc: compiler.cc, ld: compiler.ld },
+        _lock,
+    })
 }
 
 impl Scratch {

@@ -25,6 +25,15 @@ pub type Condition = (String, String);
 ///
 /// Errors (class `Host`): no such package or version, the archives cannot be reached.
 pub fn fetch(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition]) -> Result<Package> {
+    get_or_renew(shell, cache, name, wanted, false)
+}
+
+/// As [`fetch`], but asks the archives although the cache has an answer; that stays when they cannot be reached.
+pub fn renew(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition]) -> Result<Package> {
+    get_or_renew(shell, cache, name, wanted, true)
+}
+
+fn get_or_renew(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition], renew: bool) -> Result<Package> {
     let lists = source_lists(Path::new("/etc/apt"))?;
     // Another distribution, or another release of this one, is another source.
     let parts = lists.iter().chain(wanted).flat_map(|(first, second)| [first.as_str(), second.as_str()]);
@@ -34,11 +43,11 @@ pub fn fetch(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition]) -> 
         let sha256 = String::from_utf8(workdir::read(&entry.join("sha256"))?)?;
         Ok(Package { tree: entry.join("tree"), sha256 })
     };
-    if entry.exists() {
+    if entry.exists() && !renew {
         return done(&entry);
     }
     let _lock = cache.lock("debian-source", &key)?;
-    if entry.exists() {
+    if entry.exists() && !renew {
         return done(&entry);
     }
     let work = workdir::staging(&entry)?;
@@ -47,6 +56,9 @@ pub fn fetch(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition]) -> 
         return Ok(Package { tree: entry.join("tree"), sha256 });
     }
     workdir::write_atomic(&work.path().join("out/sha256"), sha256.as_bytes())?;
+    if entry.exists() {
+        std::fs::remove_dir_all(&entry).with_context(|| format!("failed to remove `{}`", entry.display()))?;
+    }
     workdir::commit(&work.path().join("out"), &entry)?;
     done(&entry)
 }

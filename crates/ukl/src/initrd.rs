@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::manifest::Manifest;
 use crate::run::Shell;
-use crate::stamp;
+use crate::stamp::{self, Inputs};
 use crate::sysroot::Sysroot;
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, Cache, ImageDir};
@@ -40,17 +40,22 @@ pub fn build(
 ) -> Result<Initrd> {
     let init = base::init(shell, cache, toolchain, sysroot)?;
     let stage = image.stage("initrd");
+    let base = stage.join("base.cpio.lz4");
+    let archive = base::archive(manifest)?;
+    let mut inputs = Inputs::default();
+    for entry in formats::newc::read(&archive)? {
+        inputs = inputs.with(&format!("/{}", entry.path), format!("{entry:?}"));
+    }
+    let key = inputs.key();
+    let fresh = stamp::is_fresh(&base, key);
     if shell.dry_run {
         return Ok(Initrd { path: image.initrd() });
     }
     workdir::copy_atomic(&init, &stage.join("init"))?;
-    let archive = base::archive(manifest)?;
-    let base = stage.join("base.cpio.lz4");
-    let key = workdir::hash([&archive]);
-    if !stamp::is_fresh(&base, &key) {
+    if !fresh {
         stamp::clear(&base)?;
         workdir::write_atomic(&base, &base::compress(shell, archive)?)?;
-        stamp::write(&base, &key)?;
+        stamp::write(&base, key)?;
     }
     compose(shell, image, mode, image.initrd())
 }

@@ -64,8 +64,11 @@ pub fn build(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Kernel> {
     let kernel = Kernel { bzimage: image.bzimage(), vmlinux: image.vmlinux(), config: image.kernel_config() };
-    let key = workdir::hash(["image-1", &configured.key, &app.sha256]);
-    if stamp::is_fresh(&kernel.bzimage, &key) && kernel.vmlinux.exists() && kernel.config.exists() {
+    let key = configured.inputs.clone().hashed("the program (UKL.a)", &app.sha256);
+    let key = key.key();
+    // In a dry run, what is made before would be another program.
+    let known = !shell.dry_run || crate::run::announced().is_empty();
+    if known && stamp::is_fresh(&kernel.bzimage, key) && kernel.vmlinux.exists() && kernel.config.exists() {
         return Ok(kernel);
     }
     let log = image.log("kernel");
@@ -80,7 +83,7 @@ pub fn build(
     link(shell, configured, app, &log)?;
     workdir::copy_atomic(&configured.out.join("vmlinux"), &kernel.vmlinux)?;
     workdir::copy_atomic(&configured.out.join("arch/x86/boot/bzImage"), &kernel.bzimage)?;
-    stamp::write(&kernel.bzimage, &key)?;
+    stamp::write(&kernel.bzimage, key)?;
     Ok(kernel)
 }
 

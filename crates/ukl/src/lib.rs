@@ -43,6 +43,7 @@ pub mod cache;
 pub mod doctor;
 pub mod inspect;
 pub mod templates;
+pub mod lock;
 pub mod settings;
 pub mod cli;
 pub mod commands;

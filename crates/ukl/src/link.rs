@@ -11,7 +11,7 @@ use crate::compile::Objects;
 use crate::error::{fail, Class, Failure, Result};
 use crate::manifest::Manifest;
 use crate::run::{Cmd, Shell};
-use crate::stamp;
+use crate::stamp::{self, Inputs as Stamp};
 use crate::sysroot::{self, Sysroot};
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, ImageDir};
@@ -43,13 +43,20 @@ pub fn link(
     let linked = Linked { relocatable: stage.join("program.o"), twin: dir.twin() };
     let log = dir.log("link");
     if shell.dry_run {
+        // What is compiled before would be another object.
+        let fresh = |key: Stamp| [&linked.twin, &linked.relocatable].map(|file| stamp::is_fresh(file, key.key()));
+        let known = crate::run::announced().is_empty().then(|| inputs.stamp(toolchain, sysroot).ok().map(fresh));
+        if known == Some(Some([true, true])) {
+            return Ok(linked);
+        }
         shell.run(&inputs.executable(&linked.twin))?;
         shell.run(&inputs.whole(&stage.join("whole.o")))?;
         shell.run(&partial(toolchain, &stage, &linked.relocatable))?;
         return Ok(linked);
     }
-    let key = inputs.hash(toolchain, sysroot)?;
-    if stamp::is_fresh(&linked.relocatable, &key) && stamp::is_fresh(&linked.twin, &key) {
+    let key = inputs.stamp(toolchain, sysroot)?;
+    let key = key.key();
+    if stamp::is_fresh(&linked.relocatable, key) && stamp::is_fresh(&linked.twin, key) {
         return Ok(linked);
     }
     for dir in [&stage, log.parent().unwrap_or(&stage)] {
@@ -68,8 +75,8 @@ pub fn link(
     step(shell, &inputs, &partial(toolchain, &stage, &linked.relocatable), &log)?;
     verify(&inputs, &linked.relocatable)?;
     workdir::copy_atomic(&twin, &linked.twin)?;
-    stamp::write(&linked.twin, &key)?;
-    stamp::write(&linked.relocatable, &key)?;
+    stamp::write(&linked.twin, key)?;
+    stamp::write(&linked.relocatable, key)?;
     Ok(linked)
 }
 
@@ -81,8 +88,10 @@ pub fn recorded(shell: &Shell, toolchain: &Toolchain, record: &Record, dir: &Ima
     let linked = Linked { relocatable: stage.join("program.o"), twin: dir.twin() };
     let log = dir.log("link");
     let files = [workdir::hash_file(&record.object)?, workdir::hash_file(&record.program)?];
-    let key = workdir::hash([toolchain.id.as_str(), script::TEMPLATE, &files[0], &files[1]]);
-    if stamp::is_fresh(&linked.relocatable, &key) && stamp::is_fresh(&linked.twin, &key) {
+    let key = Stamp::default().with("the compiler", &toolchain.id).with("the linker script", script::TEMPLATE);
+    let key = key.hashed("the program's objects", &files[0]).hashed("the program", &files[1]);
+    let key = key.key();
+    if stamp::is_fresh(&linked.relocatable, key) && stamp::is_fresh(&linked.twin, key) {
         return Ok(linked);
     }
     for dir in [&stage, log.parent().unwrap_or(&stage)] {
@@ -106,8 +115,8 @@ pub fn recorded(shell: &Shell, toolchain: &Toolchain, record: &Record, dir: &Ima
     step(shell, &inputs, &partial(toolchain, &stage, &linked.relocatable), &log)?;
     verify(&inputs, &linked.relocatable)?;
     workdir::copy_atomic(&record.program, &linked.twin)?;
-    stamp::write(&linked.twin, &key)?;
-    stamp::write(&linked.relocatable, &key)?;
+    stamp::write(&linked.twin, key)?;
+    stamp::write(&linked.relocatable, key)?;
     Ok(linked)
 }
 
@@ -168,9 +177,10 @@ impl Inputs {
         self.command(&["-r", "-d"], output)
     }
 
-    /// Hash over all that decides the outputs.
-    fn hash(&self, toolchain: &Toolchain, sysroot: &Sysroot) -> Result<String> {
-        let mut parts = vec![toolchain.id.clone(), sysroot.key.clone(), script::TEMPLATE.to_owned()];
+    /// All that decides the outputs.
+    fn stamp(&self, toolchain: &Toolchain, sysroot: &Sysroot) -> Result<Stamp> {
+        let mut stamp = Stamp::default().with("the compiler", &toolchain.id).with("the C library", &sysroot.key);
+        stamp = stamp.with("the linker script", script::TEMPLATE);
         // The sysroot's own files never change behind its key.
         let own = |file: &&PathBuf| !file.starts_with(&sysroot.dir);
         for file in self.objects.iter().chain(&self.archives).filter(own) {
@@ -178,9 +188,9 @@ impl Inputs {
                 let text = format!("`{}` does not exist", file.display());
                 return Err(fail(Class::App, text).into());
             }
-            parts.push(workdir::hash_file(file)?);
+            stamp = stamp.hashed(&file.display().to_string(), &workdir::hash_file(file)?);
         }
-        Ok(workdir::hash(parts))
+        Ok(stamp)
     }
 }
 

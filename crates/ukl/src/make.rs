@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::error::{fail, Class, Failure, Result};
 use crate::manifest::{BuildCommand, Manifest};
 use crate::run::{Cmd, Output, Shell};
-use crate::stamp;
+use crate::stamp::{self, Inputs};
 use crate::sysroot::Sysroot;
 use crate::toolchain::Toolchain;
 use crate::upstream::{self, Tree};
@@ -45,11 +45,13 @@ pub fn make(
     let build = Build { shell, tools: &tools, manifest, prefix: stage.join("root"), log: dir.log("build") };
     let place = if trees.is_empty() { manifest.dir.clone() } else { stage.join("tree") };
     if trees.is_empty() {
+        stamp::note("commands in the project's own folder run each time".into());
         build.all(&place)?;
     } else {
         let done = stage.join("done");
-        let key = build.key(&trees);
-        if !stamp::is_fresh(&done, &key) {
+        let inputs = build.inputs(&trees);
+        let key = inputs.key();
+        if !stamp::is_fresh(&done, key) {
             if !shell.dry_run {
                 stamp::clear(&done)?;
                 fresh_copies(&trees, &place, &build.prefix)?;
@@ -58,7 +60,7 @@ pub fn make(
             build.all(&place)?;
             if !shell.dry_run {
                 workdir::write_atomic(&done, b"")?;
-                stamp::write(&done, &key)?;
+                stamp::write(&done, key)?;
             }
         }
     }
@@ -95,12 +97,16 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Hash over all that decides what a build in a copy makes.
-    fn key(&self, trees: &[Tree]) -> String {
-        let mut parts = vec![self.tools.toolchain.id.clone(), self.tools.sysroot.key.clone()];
-        parts.push(format!("{:?} {:?}", self.manifest.build, self.manifest.cflags));
-        parts.extend(trees.iter().flat_map(|tree| [tree.name.clone(), tree.hash.clone()]));
-        workdir::hash(parts)
+    /// All that decides what a build in a copy makes.
+    fn inputs(&self, trees: &[Tree]) -> Inputs {
+        let Tools { toolchain, sysroot, .. } = self.tools;
+        let mut inputs = Inputs::default().with("the compiler", &toolchain.id).with("the C library", &sysroot.key);
+        inputs = inputs.with("`build`", format!("{:?}", self.manifest.build));
+        inputs = inputs.with("`cflags`", format!("{:?}", self.manifest.cflags));
+        for tree in trees {
+            inputs = inputs.with(&format!("the source of {}", tree.name), &tree.hash);
+        }
+        inputs
     }
 
     fn all(&self, place: &Path) -> Result<()> {

@@ -19,8 +19,9 @@ use crate::make::{self, Made};
 use crate::manifest::Manifest;
 use crate::patch::{self, PatchedSource};
 use crate::prefix::{self, Prefixed};
-use crate::run::Shell;
+use crate::run::{announced, Shell};
 use crate::source;
+use crate::stamp;
 use crate::sysroot::{self, Sysroot};
 use crate::term;
 use crate::toolchain::{self, Toolchain};
@@ -42,6 +43,12 @@ pub struct Stage {
     pub name: &'static str,
     /// Wall time.
     pub seconds: f64,
+    /// It called programs, or would have.
+    #[serde(skip)]
+    pub ran: bool,
+    /// Why what it had made before would not do.
+    #[serde(skip)]
+    pub why: Vec<String>,
 }
 
 /// Times the stages and tells about each when it ends.
@@ -61,6 +68,7 @@ impl Clock {
     /// Runs one stage.
     pub fn stage<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let start = Instant::now();
+        let before = announced().len();
         let output = work();
         term::clear_bar();
         let output = output?;
@@ -68,7 +76,8 @@ impl Clock {
         if !self.silent {
             term::say(&format!("{} {seconds:>7.2} s", term::paint("32", &format!("  {name:<10}"))));
         }
-        self.stages.push(Stage { name, seconds });
+        let ran = announced().len() > before;
+        self.stages.push(Stage { name, seconds, ran, why: stamp::reasons() });
         Ok(output)
     }
 }
@@ -162,7 +171,8 @@ pub fn program(
     if shell.dry_run {
         // The last two stages call no program, and have nothing to read now.
         let prefixed = Prefixed { object: dir.stage("prefix"), imports: Vec::new(), sites: 0 };
-        let archive = AppArchive { path: dir.archive(), sha256: String::new() };
+        let sha256 = workdir::hash_file(&dir.archive()).unwrap_or_default();
+        let archive = AppArchive { path: dir.archive(), sha256 };
         return Ok(Program { toolchain, sysroot, linked, prefixed, archive });
     }
     // Until here a failure leaves the last image as it was; from here on it is taken apart.

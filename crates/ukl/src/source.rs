@@ -54,6 +54,23 @@ pub fn fetch(shell: &Shell, cache: &Cache, spec: &KernelSpec) -> Result<Source> 
     Ok(Source { hash: key_of(&source), tree: source, version })
 }
 
+/// SHA-256 of the tarball of the distribution's `package`, as far as it is known.
+pub fn checksum(cache: &Cache, package: &str) -> Result<Option<String>> {
+    let installed = Path::new("/usr/src").join(format!("{package}.tar.xz"));
+    if installed.exists() {
+        return remembered_hash(cache, &installed).map(Some);
+    }
+    Ok(fs::read_to_string(cache.fact(&format!("sha256-{package}"))).ok())
+}
+
+/// Forgets which tree the distribution's `package` was, so that the archives are asked again.
+pub fn forget(cache: &Cache, package: &str) -> Result<()> {
+    match fs::remove_file(cache.fact(&format!("debian-{package}"))) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// The key of a cache entry is the hash of what it was made from.
 fn key_of(entry: &Path) -> String {
     entry.file_name().unwrap_or_default().to_string_lossy().into_owned()

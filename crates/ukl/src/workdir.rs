@@ -325,6 +325,11 @@ impl GuestDir {
     }
 }
 
+/// The lock file of the project in `dir`.
+pub fn lock_of(dir: &Path) -> PathBuf {
+    dir.join("ukl.lock")
+}
+
 /// What is kept of the final link of `program`, beside it.
 pub fn link_record(program: &Path) -> PathBuf {
     beside(program, "json")

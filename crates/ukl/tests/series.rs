@@ -93,7 +93,8 @@ impl Bench {
         let _ = std::fs::remove_file(out.join("objects.done"));
         configure(&tree, &out);
         let (cc, ld, key) = ("gcc".into(), "ld".into(), workdir::hash([what])[..16].to_owned());
-        let configured = Configured { tree, out, key, version: self.version.clone(), cc, ld };
+        let inputs = Default::default();
+        let configured = Configured { tree, out, key, version: self.version.clone(), cc, ld, inputs };
         let archive = AppArchive { path: folder.archive(), sha256: workdir::hash([what]) };
         let (shell, cache) = (&SHELL, &self.env.cache);
         let built = match self.tree().join("arch/x86/entry/ukl.S").exists() {

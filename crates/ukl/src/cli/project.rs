@@ -100,3 +100,22 @@ pub struct MenuconfigArgs {
     #[arg(value_name = "DIR")]
     pub project: Option<PathBuf>,
 }
+
+/// `ukl explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// A kernel option, or a project as `ukl build` takes it [default: the current folder]
+    #[arg(value_name = "OPTION|DIR|FILE")]
+    pub what: Vec<PathBuf>,
+    /// Of which project, for an option.
+    #[command(flatten)]
+    pub project: ProjectOption,
+}
+
+/// `ukl update`.
+#[derive(Debug, Clone, Args)]
+pub struct UpdateArgs {
+    /// The project's folder, or its ukl.toml [default: the current folder]
+    #[arg(value_name = "DIR")]
+    pub project: Option<PathBuf>,
+}

@@ -8,11 +8,11 @@ use super::{linuxu, project, Answer};
 use crate::cli::{BuildArgs, BuildOptions, Target};
 use crate::error::{fail, Class, Result};
 use crate::image::Image;
-use crate::kernel;
 use crate::manifest::{self, Manifest};
 use crate::pipeline::{self, Clock, Env, Stage};
 use crate::term;
 use crate::workdir::ImageDir;
+use crate::{kernel, lock};
 
 /// Builds the image and says where it is.
 pub(super) fn build(env: &Env, args: &BuildArgs) -> Result<Answer> {
@@ -21,10 +21,50 @@ pub(super) fn build(env: &Env, args: &BuildArgs) -> Result<Answer> {
         return linuxu::build(env, &args.target, &manifest);
     }
     let dir = project::image_dir(&args.target, &manifest)?;
-    let (image, stages) = from_manifest(env, &manifest, &dir)?;
+    let (image, stages) = locked(env, &args.target, &manifest, true, || from_manifest(env, &manifest, &dir))?;
     let folder = image.dir.root();
     let text = if env.shell.dry_run { String::new() } else { format!("{}\n", folder.display()) };
     Ok(Answer::new(text, json!({ "folder": folder, "image": image.info, "stages": stages })))
+}
+
+/// Does `work` if the sources are those of the project's lock file, and writes one where there is none.
+///
+/// Plain files have no project, and a dry run none that it may write to.
+pub(super) fn locked<T>(
+    env: &Env,
+    target: &Target,
+    manifest: &Manifest,
+    kernel: bool,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    if env.shell.dry_run || !project::has_manifest(target) {
+        return work();
+    }
+    if let Some(pins) = lock::read(&manifest.dir)? {
+        lock::check(&pins, &lock::observe(env, manifest, kernel)?)?;
+    }
+    let done = work()?;
+    lock::write(&manifest.dir, lock::observe(env, manifest, kernel)?, false)?;
+    Ok(done)
+}
+
+/// `ukl update`.
+pub(super) fn update(env: &Env, project: &Path) -> Result<Answer> {
+    let manifest = manifest::load(project)?;
+    if env.shell.dry_run {
+        return Err(fail(Class::Usage, "an update cannot be a dry run").into());
+    }
+    let old = lock::read(&manifest.dir).ok().flatten().unwrap_or_default();
+    let pins = lock::update(env, &manifest)?;
+    let line = |pin: &lock::Pin| {
+        let before = old.iter().find(|old| old.package == pin.package).map(|old| old.version.as_str());
+        let note = match before {
+            Some(before) if before != pin.version => format!("  (was {before})"),
+            _ => String::new(),
+        };
+        format!("{} {}{note}\n", pin.package, pin.version)
+    };
+    Ok(Answer::new(pins.iter().map(line).collect::<String>(), json!({ "sources": pins })))
 }
 
 /// Builds the image of `manifest` in `dir`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
 
-use super::{project, Answer};
+use super::{build, project, Answer};
 use crate::boot::Outcome;
 use crate::cli::{BootOptions, Plat, PlatOption, Target};
 use crate::error::{fail, Class, Result};
@@ -29,7 +29,7 @@ pub(super) fn is_wanted(plat: PlatOption, manifest: impl FnOnce() -> Result<Mani
 /// Builds the twin and says where it is.
 pub(super) fn build(env: &Env, target: &Target, manifest: &Manifest) -> Result<Answer> {
     let dir = project::image_dir(target, manifest)?;
-    let (twin, stages) = twin(env, manifest, &dir)?;
+    let (twin, stages) = build::locked(env, target, manifest, false, || twin(env, manifest, &dir))?;
     let text = if env.shell.dry_run { String::new() } else { format!("{}\n", twin.display()) };
     Ok(Answer::new(text, json!({ "folder": dir.root(), "twin": twin, "stages": stages })))
 }
@@ -45,7 +45,7 @@ fn twin(env: &Env, manifest: &Manifest, dir: &ImageDir) -> Result<(PathBuf, Vec<
 pub(super) fn up(env: &Env, target: &Target, manifest: &Manifest, options: &BootOptions, json: bool) -> Result<Answer> {
     check(options)?;
     let dir = project::image_dir(target, manifest)?;
-    let (_, stages) = twin(env, manifest, &dir)?;
+    let (_, stages) = build::locked(env, target, manifest, false, || twin(env, manifest, &dir))?;
     if !manifest.files.is_empty() || !manifest.storage.is_empty() {
         term::say("on linuxu the manifest's files, disks and shares are not at their places in the guest");
     }

@@ -30,18 +30,26 @@ pub(super) fn prefix(args: &PrefixArgs, dry_run: bool) -> Result<Answer> {
     if !args.input.is_file() {
         return Err(fail(Class::Usage, format!("no file `{}`", args.input.display())).into());
     }
-    let bytes = workdir::read(&args.input)?;
+    let mut bytes = workdir::read(&args.input)?;
+    let bad = |error: formats::Error| fail(Class::Usage, format!("`{}`: {error}", args.input.display()));
+    let is_archive = bytes.starts_with(b"!<arch>\n");
+    if args.sites && is_archive {
+        let failure =
+            fail(Class::Usage, format!("`{}` is an archive: `--sites` takes one object", args.input.display()));
+        return Err(failure.hint("`ld -r` makes one object of many").into());
+    }
+    let sites = if args.sites { formats::sites::rewrite(&mut bytes, formats::sites::ENTRY).map_err(bad)? } else { 0 };
     let names = formats::prefix::default_exempt();
     let exempt = |name: &str| args.exempt && names.contains(name);
-    let renamed = if bytes.starts_with(b"!<arch>\n") {
+    let renamed = if is_archive {
         formats::prefix::prefix_archive(&bytes, &args.prefix, &exempt)
     } else {
         formats::prefix::prefix(&bytes, &args.prefix, &exempt)
     };
-    let renamed = renamed.map_err(|error| fail(Class::Usage, format!("`{}`: {error}", args.input.display())))?;
+    let renamed = renamed.map_err(bad)?;
     let output: &PathBuf = args.output.as_ref().unwrap_or(&args.input);
     if !dry_run {
         workdir::write_atomic(output, &renamed)?;
     }
-    Ok(Answer::new("", json!({ "output": output, "bytes": renamed.len() })))
+    Ok(Answer::new("", json!({ "output": output, "bytes": renamed.len(), "sites": sites })))
 }

@@ -27,6 +27,15 @@ pub(super) fn manifest(target: &Target) -> Result<Manifest> {
     }
 }
 
+/// True when `target` names a project with a manifest of its own.
+pub(super) fn has_manifest(target: &Target) -> bool {
+    match target.target.as_slice() {
+        [] => true,
+        [one] => one.is_dir() || one.extension().is_some_and(|e| e == "toml"),
+        _ => false,
+    }
+}
+
 /// A linked ELF file, and no object or archive.
 fn is_program(file: &Path) -> bool {
     let elf = fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF"));

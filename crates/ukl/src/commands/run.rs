@@ -40,7 +40,8 @@ pub(super) fn up(env: &Env, args: &UpArgs, json: bool) -> Result<Answer> {
     // Whoever forgot a folder learns it before the build.
     boot::storage::check(&manifest.storage.with(&own))?;
     let dir = project::image_dir(&target, &manifest)?;
-    let (image, stages) = build::from_manifest(env, &manifest, &dir)?;
+    let work = || build::from_manifest(env, &manifest, &dir);
+    let (image, stages) = build::locked(env, &target, &manifest, true, work)?;
     boot(env, &image, &args.boot, json, stages)
 }
 

@@ -1,24 +1,24 @@
-//! What an object was made from: the compiler's dependency file, and a hash over what it names.
+//! What an object was made from: the compiler's dependency file, and the content of what it names.
 
 use std::path::{Path, PathBuf};
 
+use crate::stamp::Inputs;
 use crate::workdir;
 
-/// Hash over `key` and the content of every file that went into an object.
+/// `key` and the content of every file that went into an object.
 ///
 /// `depfile` is missing for sources that are not preprocessed: then only `source` counts.
 /// `None` when a file that counted is gone: the object is stale.
-pub fn hash(key: &str, cwd: &Path, source: &Path, depfile: &Path) -> Option<String> {
+pub fn inputs(key: &Inputs, cwd: &Path, source: &Path, depfile: &Path) -> Option<Inputs> {
     let files = match std::fs::read_to_string(depfile) {
         Ok(text) => parse(&text),
         Err(_) => vec![source.to_owned()],
     };
-    let mut parts = vec![key.to_owned()];
+    let mut inputs = key.clone();
     for file in files {
-        parts.push(file.display().to_string());
-        parts.push(workdir::hash_file(&cwd.join(file)).ok()?);
+        inputs = inputs.hashed(&file.display().to_string(), &workdir::hash_file(&cwd.join(&file)).ok()?);
     }
-    Some(workdir::hash(parts))
+    Some(inputs)
 }
 
 /// The prerequisites of the one rule in a dependency file.
@@ -63,7 +63,7 @@ mod tests {
         file("a.c", "");
         file("a.h", "1");
         file("a.d", "a.o: a.c a.h\n");
-        let now = || hash("k", dir.path(), Path::new("a.c"), &dir.path().join("a.d"));
+        let now = || inputs(&Inputs::default(), dir.path(), Path::new("a.c"), &dir.path().join("a.d"));
         let before = now().unwrap();
         assert_eq!(now().unwrap(), before);
         file("a.h", "2");

@@ -44,7 +44,9 @@ pub(super) fn debian(shell: &Shell, cache: &Cache, version: &str) -> Result<Path
     if shell.dry_run {
         return entry(shell, cache, &package, &|to| unpack(shell, &tarball, to));
     }
-    let tree = entry(shell, cache, &workdir::hash_file(&tarball)?, &|to| unpack(shell, &tarball, to))?;
+    let sha256 = workdir::hash_file(&tarball)?;
+    let tree = entry(shell, cache, &sha256, &|to| unpack(shell, &tarball, to))?;
+    workdir::write_atomic(&cache.fact(&format!("sha256-{package}")), sha256.as_bytes())?;
     workdir::write_atomic(&fact, super::key_of(&tree).as_bytes())?;
     Ok(tree)
 }

@@ -1,7 +1,7 @@
 //! build, run and up from end to end, with a `make` and a QEMU that only pretend: the real ones are not the point here.
 
 use std::fs;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::world::{done, kill, Done, World};
@@ -391,4 +391,70 @@ fn a_patch_that_does_not_apply_is_named() {
     done.fails(122, &["0001-", "blame   kernel"]);
     assert_eq!(log(&world, "make.log"), "");
     assert_eq!(world.files("project/linux"), ["Makefile"], "the user's tree is as it was");
+}
+
+#[test]
+fn the_next_build_is_explained() {
+    let world = world();
+    world.write("ukl.toml", "name = \"a\"\nsources = [\"a.c\"]\n");
+    let explain = || {
+        let done = world.ukl(&["explain"]);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        done.out
+    };
+    assert!(explain().contains("compile    again       a.c.o: not made yet"), "{}", explain());
+    assert_eq!(world.ukl(&["build"]).code, Some(0));
+    let text = explain();
+    assert!(text.lines().all(|line| line.ends_with(" up to date")), "{text}");
+    world.write("a.c", &format!("{HELLO}/* changed */\n"));
+    let text = explain();
+    assert!(text.contains("compile    again       a.c.o: a.c changed\n"), "{text}");
+    assert!(text.contains("link       again       what it is made from is made again\n"), "{text}");
+    assert!(text.contains("patch      up to date\n"), "{text}");
+    assert_eq!(world.ukl(&["build"]).code, Some(0));
+    world.write("ukl.toml", "name = \"a\"\nsources = [\"a.c\"]\n[kernel]\nconfig = [\"CONFIG_NR_CPUS=4\"]\n");
+    let text = explain();
+    assert!(text.contains("config     again       not in the cache\n"), "{text}");
+    let json = world.ukl(&["explain", "--json"]).json();
+    assert_eq!(json["result"]["stages"][2]["name"], "compile", "{json}");
+}
+
+#[test]
+fn a_projects_sources_are_locked() {
+    let world = world();
+    assert_eq!(world.ukl(&["build", "a.c"]).code, Some(0));
+    assert!(!world.at("project/ukl.lock").exists(), "plain files have no project");
+    world.write("ukl.toml", "name = \"a\"\nsources = [\"a.c\"]\n");
+    assert_eq!(world.ukl(&["build"]).code, Some(0));
+    let lock = fs::read_to_string(world.at("project/ukl.lock")).unwrap();
+    let packages: Vec<&str> = lock.lines().filter(|line| line.starts_with("package = ")).collect();
+    assert_eq!(packages, ["package = \"linux-source-6.12\"", "package = \"musl\""], "{lock}");
+    assert_eq!(world.ukl(&["build"]).code, Some(0));
+    assert_eq!(fs::read_to_string(world.at("project/ukl.lock")).unwrap(), lock);
+    let other = lock.replace("version = \"1.", "version = \"0.1.");
+    assert_ne!(other, lock);
+    world.write("ukl.lock", &other);
+    let parts =
+        ["`ukl.lock` says `musl` 0.1.", "and there is 1.", "`ukl update` takes what there is now", "blame   host"];
+    world.ukl(&["build"]).fails(120, &parts);
+    world.ukl(&["up", "--plat", "linuxu"]).fails(120, &parts[..2]);
+}
+
+#[test]
+fn the_archive_can_be_made_by_hand() {
+    let world = world();
+    built(&world);
+    let stages = world.at("project/build/a/stages");
+    let (linked, ours) = (stages.join("link/program.o").display().to_string(), "hand/program.o");
+    fs::create_dir(world.at("project/hand")).unwrap();
+    let done = world.ukl(&["prefix", "--prefix-symbols=ukl_", "--exempt", "--sites", &linked, ours, "--json"]);
+    assert!(done.json()["result"]["sites"].as_u64().unwrap() > 10, "{done:?}");
+    let mut ar = Command::new("ar");
+    ar.args(["rcsD", "UKL.a", "program.o"]).current_dir(world.at("project/hand"));
+    assert!(ar.status().unwrap().success());
+    let bytes = |name: &str| fs::read(world.at("project").join(name)).unwrap();
+    assert!(bytes("hand/UKL.a") == bytes("build/a/UKL.a"), "the archives differ");
+    world
+        .ukl(&["prefix", "--exempt", "--sites", "hand/UKL.a"])
+        .fails(2, &["is an archive: `--sites` takes one object"]);
 }

@@ -72,7 +72,7 @@ fn prefix_does_what_objcopy_does() {
     let world = compiled();
     let objcopy = ["--prefix-symbols=ukl_", "a.o", "objcopy.o"];
     assert!(Command::new("objcopy").args(objcopy).current_dir(world.at("project")).status().unwrap().success());
-    assert_eq!(world.ukl(&["prefix", "a.o", "ours.o"]).code, Some(0));
+    assert_eq!(world.ukl(&["prefix", "--prefix-symbols=ukl_", "a.o", "ours.o"]).code, Some(0));
     assert!(nm(&world, "ours.o").contains(" T ukl_main\n"));
     assert_eq!(nm(&world, "ours.o"), nm(&world, "objcopy.o"));
     assert_eq!(world.ukl(&["prefix", "--prefix", "my_", "a.o"]).code, Some(0));

@@ -170,3 +170,17 @@ fn menuconfig_saves_only_the_differences() {
     let lines = "config = [\n    \"CONFIG_NR_CPUS=4\", # few\n    \"CONFIG_IKCONFIG=y\",\n]\n";
     assert_eq!(manifest(&world), format!("{MANIFEST}[kernel]\n{lines}"), "{}", tmux.screen());
 }
+
+#[test]
+fn a_settings_origin_is_explained() {
+    let world = project();
+    world.write("ukl.toml", &format!("{MANIFEST}[kernel]\nconfig = [\"CONFIG_NR_CPUS=4\"]\n"));
+    let net = world.ukl(&["explain", "NET"]).out;
+    assert!(net.starts_with("CONFIG_NET=y\n  because     it was asked for\n  asked by    base.config:"), "{net}");
+    assert!(net.contains("\n  defined in  net/Kconfig:"), "{net}");
+    let cpus = world.ukl(&["explain", "CONFIG_NR_CPUS"]).out;
+    assert!(cpus.contains("CONFIG_NR_CPUS=4\n") && cpus.contains("asked by    [kernel] config:1\n"), "{cpus}");
+    let ext4 = world.ukl(&["explain", "EXT4_FS"]).out;
+    assert!(ext4.contains("it depends on what is off") && ext4.contains("BLOCK  (does not hold)"), "{ext4}");
+    world.ukl(&["explain", "NO_SUCH_OPTION"]).fails(2, &["no option `NO_SUCH_OPTION`"]);
+}

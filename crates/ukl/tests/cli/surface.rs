@@ -4,7 +4,9 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 30] = [
+    "update",
+    "explain",
     "list",
     "init",
     "configure",
