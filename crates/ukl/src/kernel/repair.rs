@@ -59,7 +59,8 @@ mod tests {
         fs::create_dir(file("tools")).unwrap();
         write(&file("tools/lib.a"), 20);
         after_interruption(dir.path()).unwrap();
-        let left: Vec<bool> = ["good.o", "cut.o", "new.o", "Makefile", "tools/lib.a"].map(|name| file(name).exists()).into();
+        let left: Vec<bool> =
+            ["good.o", "cut.o", "new.o", "Makefile", "tools/lib.a"].map(|name| file(name).exists()).into();
         assert_eq!(left, [true, false, false, true, true]);
     }
 }
