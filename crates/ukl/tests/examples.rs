@@ -2,9 +2,12 @@
 //!
 //! `expect.txt` is what the program prints, standard error included, and `exit: N` as the last line
 //! unless it ends with 0. Lines that begin with `mode:` tell the two modes apart and are checked here.
+//! A folder `after` has files that the program must have written to its first share.
 //! The first test builds a kernel (minutes); all later ones find it in the cache.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
+
+mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +16,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use ukl::boot::{self, Kind, Options, Outcome, What};
 use ukl::image::Image;
-use ukl::manifest;
+use ukl::manifest::{self, Storage};
 use ukl::pipeline::{self, Clock, Env};
 use ukl::run::Shell;
 use ukl::workdir::{Cache, ImageDir};
@@ -60,9 +63,11 @@ fn run(folder: &Path, way: Way) -> Result<(), Failed> {
         return Ok(());
     }
     let image = build(folder, way)?;
+    let storage = common::scratch(&image.info.storage, &image.dir.root().join("scratch"));
     let mut options = Options::new(What::Both(None));
     options.attach = false;
     options.timeout = Some(LIMIT);
+    options.storage = storage.clone();
     (options.cpus, options.machine) = match way {
         Way::Two => (Some(2), Some(Kind::Q35)),
         Way::One | Way::Clang => (Some(1), None),
@@ -78,7 +83,22 @@ fn run(folder: &Path, way: Way) -> Result<(), Failed> {
     if run.ends != [end.clone(), end.clone()] {
         return Err(format!("expected {end:?} twice, got {:?}", run.ends).into());
     }
+    check_files(folder, &storage)?;
     check_modes(&console, &image)
+}
+
+/// What lies in `after/` must lie in the first share, byte by byte.
+fn check_files(folder: &Path, storage: &Storage) -> Result<(), Failed> {
+    let Ok(files) = fs::read_dir(folder.join("after")) else { return Ok(()) };
+    let share = &storage.shares.first().ok_or("files `after`, but no share")?.path;
+    for want in files {
+        let want = want?;
+        let got = fs::read(share.join(want.file_name()))?;
+        if got != fs::read(want.path())? {
+            return Err(format!("{:?} in the share is\n{}", want.file_name(), String::from_utf8_lossy(&got)).into());
+        }
+    }
+    Ok(())
 }
 
 const SHELL: Shell = Shell { verbose: false, dry_run: false };

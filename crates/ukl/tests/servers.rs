@@ -1,9 +1,12 @@
 //! Every example with a `client.sh` is a server: its client must hear the same from app mode and from the twin.
 //!
-//! The script gets the port as its argument, prints what the server answered, and ends with 0.
+//! The script gets the port and the first shared folder, prints what the server answered, and ends with 0.
+//! A line `# ends: N` in it says that the server ends by itself then, with this status.
 //! Servers whose sources are fetched and built take minutes: `cargo test --test servers -- --include-ignored`.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
+
+mod common;
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use ukl::manifest;
+use ukl::manifest::{self, Storage};
 use ukl::pipeline::{self, Clock, Env};
 use ukl::run::Shell;
 use ukl::workdir::{Cache, ImageDir};
@@ -50,8 +53,8 @@ fn test(folder: &Path) -> Result<(), Failed> {
         image.map_err(|error| ukl::error::render(&error).0)?;
     }
     let port = manifest.ready.ok_or("a server says in `ready` which port answers")?;
-    let app = converse(&dir, folder, port, false)?;
-    let twin = converse(&dir, folder, port, true)?;
+    let app = converse(&dir, folder, &manifest.storage, port, false)?;
+    let twin = converse(&dir, folder, &manifest.storage, port, true)?;
     if app != twin || app.is_empty() {
         return Err(format!("app mode answers\n{app}\n-- and the twin\n{twin}").into());
     }
@@ -59,10 +62,12 @@ fn test(folder: &Path) -> Result<(), Failed> {
 }
 
 /// Boots the image and lets the client speak to it; its output.
-fn converse(dir: &ImageDir, folder: &Path, guest: u16, twin: bool) -> Result<String, Failed> {
+fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, guest: u16, twin: bool) -> Result<String, Failed> {
+    let storage = common::scratch(storage, &dir.root().join("scratch"));
     let host = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let mut run = Command::new(UKL);
     run.arg("run").arg(dir.root()).args(["--timeout", "900", "-p", &format!("{host}:{guest}")]);
+    run.args(common::options(&storage));
     run.args(twin.then_some("--twin")).stdin(Stdio::null()).stdout(Stdio::null());
     // What an earlier boot said is not about this one.
     let _ = fs::remove_file(dir.control());
@@ -77,16 +82,25 @@ fn converse(dir: &ImageDir, folder: &Path, guest: u16, twin: bool) -> Result<Str
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    let client = Command::new("bash").arg(folder.join("client.sh")).arg(host.to_string()).output()?;
+    let script = folder.join("client.sh");
+    let mut client = Command::new("bash");
+    client.arg(&script).arg(host.to_string()).args(storage.shares.first().map(|share| &share.path));
+    let client = client.output()?;
+    let end = fs::read_to_string(&script)?.lines().find_map(|line| line.strip_prefix("# ends: ")?.parse().ok());
+    let ended = end.map(|_| guest.end()).transpose()?;
     drop(guest);
     let console = console(dir);
+    if ended != end {
+        return Err(format!("the server's end is {ended:?}, not {end:?}:\n{console}").into());
+    }
+    let errors = String::from_utf8_lossy(&client.stderr).into_owned();
+    errors.lines().filter(|line| line.starts_with("skip: ")).for_each(|line| eprintln!("{line}"));
     let bad = ["WARNING:", "BUG:", "Oops", "Call Trace", "segfault", "general protection"];
     if let Some(word) = bad.iter().find(|word| console.contains(**word)) {
         return Err(format!("the kernel says `{word}`:\n{console}").into());
     }
     let said = String::from_utf8_lossy(&client.stdout).into_owned();
     if !client.status.success() {
-        let errors = String::from_utf8_lossy(&client.stderr).into_owned();
         return Err(format!("the client failed ({}):\n{said}{errors}\n{console}", client.status).into());
     }
     Ok(said)
@@ -103,8 +117,26 @@ fn console(dir: &ImageDir) -> String {
 /// A running `ukl run`: stopped as Ctrl-C would, when it was not stopped by its client.
 struct Guest(Child);
 
+impl Guest {
+    /// Waits until it ends by itself; its exit code, 255 when it was killed.
+    fn end(&mut self) -> Result<i32, Failed> {
+        let start = Instant::now();
+        loop {
+            match self.0.try_wait()? {
+                Some(status) => return Ok(status.code().unwrap_or(255)),
+                None if start.elapsed() > LIMIT => return Err("the server does not end".into()),
+                None => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+}
+
 impl Drop for Guest {
     fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(Some(_))) {
+            // Its number may be somebody else's by now.
+            return;
+        }
         let pid = self.0.id().to_string();
         let _ = Command::new("sh").args(["-c", "kill -INT \"$0\"", &pid]).status();
         let _ = self.0.wait();

@@ -48,7 +48,7 @@ while test -e "$LOG/hold"; do sleep 0.05; done
 "#;
 
 /// A project and fake programs; with `tell`, QEMU has something to say.
-fn world() -> World {
+pub fn world() -> World {
     let world = World::builder().with_fakes();
     let log = format!("LOG='{}'\nexport LOG\n", world.at("log").display());
     fs::create_dir(world.at("log")).unwrap();
@@ -70,7 +70,7 @@ fn built(world: &World) {
     assert_eq!(done.code, Some(0), "{done:?}");
 }
 
-fn log(world: &World, name: &str) -> String {
+pub fn log(world: &World, name: &str) -> String {
     fs::read_to_string(world.at("log").join(name)).unwrap_or_default()
 }
 

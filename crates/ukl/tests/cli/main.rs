@@ -8,5 +8,6 @@ mod images;
 mod linuxu;
 mod object;
 mod project;
+mod storage;
 mod surface;
 mod world;

@@ -1,0 +1,16 @@
+#include "rot13.h"
+
+static char rotate(char c, char first)
+{
+	return first + (c - first + 13) % 26;
+}
+
+void rot13(char *msg)
+{
+	for (; *msg; msg++) {
+		if (*msg >= 'a' && *msg <= 'z')
+			*msg = rotate(*msg, 'a');
+		else if (*msg >= 'A' && *msg <= 'Z')
+			*msg = rotate(*msg, 'A');
+	}
+}
