@@ -245,9 +245,13 @@ fn folders_of_the_host_are_read_and_written() {
         let share = storage(&[], &[format!("{}:/mnt/host:{kind}", dir.path().display())]);
         let run = |words: &[&str]| says(image, &Options { machine: Some(machine), ..options(&share, words) });
         assert_eq!(run(&["append", "/mnt/host/in", ", and the guest"]), "from the host, and the guest\n", "{kind}");
-        run(&["map", "/mnt/host/in"]);
+        let mut want = "from the host, and the guest".to_owned();
+        if kind == "virtiofs" {
+            run(&["map", "/mnt/host/in"]);
+            want.replace_range(..1, "M");
+        }
         run(&["tree", "/mnt/host"]);
-        assert_eq!(fs::read_to_string(dir.path().join("in")).unwrap(), "Mrom the host, and the guest", "{kind}");
+        assert_eq!(fs::read_to_string(dir.path().join("in")).unwrap(), want, "{kind}");
         assert_eq!(fs::read_link(dir.path().join("link")).unwrap(), Path::new("moved1"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1 + 99 + 99 + 1, "{kind}");
         assert_eq!(processes_with(&dir.path().display().to_string()), 0, "nothing of {kind} is left");
