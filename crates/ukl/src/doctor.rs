@@ -58,7 +58,6 @@ const NEEDS: &[Need] = &[
     program("qemu-system-x86_64", "qemu-system-x86", "boots images"),
     program("ip", "iproute2", "taps and bridges: `ukl run --net`"),
     file("/usr/sbin/mkfs.ext4", "e2fsprogs", "makes and grows disk images (`--disk`)"),
-    file("/usr/lib/qemu/virtiofsd", "qemu-system-common", "serves shares of the kind virtiofs, which are a choice"),
     file("/bin/busybox", "busybox-static", "the shell of `ukl run --shell`"),
 ];
 
