@@ -57,9 +57,12 @@ fn templates(folder: &Path, out: &Path) -> Result<()> {
 
 /// What a user of an example wants: neither what builds leave nor what only our tests read.
 fn collect(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    // What an example's program leaves in its shared folder.
+    let ignored = fs::read_to_string(dir.join(".gitignore")).unwrap_or_default();
     for path in sorted(dir)? {
         let name = name(&path);
-        if name.starts_with('.') || ["build", "ukl.lock", "expect.txt"].contains(&name.as_str()) {
+        let tests_only = ["build", "ukl.lock", "expect.txt", "after"].contains(&name.as_str());
+        if name.starts_with('.') || tests_only || ignored.lines().any(|line| line == name) {
             continue;
         }
         if path.is_dir() {
