@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* The kernel's side: compiled with Linux, called by the program. */
 #include "rot13.h"
 
 static char rotate(char c, char first)

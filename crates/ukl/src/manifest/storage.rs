@@ -72,6 +72,8 @@ const MAX: usize = 16;
 const SIZE_MIN_MIB: u64 = 8;
 /// The biggest image: 16 TiB.
 const SIZE_MAX_MIB: u64 = 16 << 20;
+/// The longest mount point, so that init can read all of them.
+const PLACE_MAX: usize = 1024;
 /// Nothing can be mounted at or above these: the image needs what lies there.
 const SYSTEM: [&str; 6] = ["/dev", "/etc", "/etc/ukl", "/init", "/proc", "/sys"];
 
@@ -146,6 +148,9 @@ pub(super) fn size_mib(text: &str) -> Result<u64, String> {
 /// A mount point that hides nothing which the image needs.
 pub(super) fn mount_point(text: &str) -> Result<String, String> {
     let path = fields::guest_path(text)?;
+    if path.len() > PLACE_MAX {
+        return Err(format!("a mount point of {} bytes: {PLACE_MAX} at most", path.len()));
+    }
     let inside = |dir: &str| path.starts_with(&format!("{dir}/"));
     if SYSTEM.contains(&path.as_str()) || ["/dev", "/etc/ukl", "/proc", "/sys"].iter().any(|dir| inside(dir)) {
         return Err(format!("nothing can be mounted at `{path}`: the image needs what lies there"));
@@ -292,6 +297,7 @@ mod tests {
 
     #[test]
     fn what_is_mounted_above_covers() {
+        assert!(mount_point(&format!("/{}", "a".repeat(PLACE_MAX))).is_err());
         assert!(covers("/a", "/a/b") && covers("/a", "/a") && !covers("/a", "/ab") && !covers("/a/b", "/a"));
     }
 }
