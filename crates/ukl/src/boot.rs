@@ -251,6 +251,10 @@ fn no_boot(streamed: &stream::Streamed, files: &RunDir, command: &str) -> crate:
 /// The disks and shares of this boot; fails unless this kernel and this mode can have them.
 fn storage_of(shell: &Shell, image: &Image, options: &Options) -> Result<Storage> {
     let storage = image.info.storage.with(&options.storage);
+    if options.machine == Some(Kind::Microvm) && !storage::fits_microvm(&storage) {
+        let failure = fail(Class::Usage, "a microvm takes 6 disks and shares, and none of the kind virtiofs");
+        return Err(failure.hint("leave the machine to ukl, or name `--machine q35`").into());
+    }
     if storage.is_empty() {
         return Ok(storage);
     }
@@ -275,8 +279,7 @@ fn machine(
 ) -> Result<qemu::Machine> {
     let info = &image.info;
     let cpus = options.cpus.unwrap_or(info.cpus);
-    // Two slots are for the network card and for standard input.
-    let fits = cpus == 1 && !net::needs_pci(image, options) && storage.len() <= qemu::MICROVM_SLOTS - 2;
+    let fits = cpus == 1 && !net::needs_pci(image, options) && storage::fits_microvm(storage);
     let kind = options.machine.unwrap_or(if fits { Kind::Microvm } else { Kind::Q35 });
     let kernel = image.dir.vmlinux();
     let engine = match accel::choose(shell, cache, options.accel, &kernel)? {

@@ -237,13 +237,11 @@ fn a_raw_disk_is_the_programs_own() {
 #[test]
 fn folders_of_the_host_are_read_and_written() {
     let (image, _turn) = image();
-    for (kind, machine) in
-        [("9p", Kind::Microvm), ("9p", Kind::Q35), ("virtiofs", Kind::Microvm), ("virtiofs", Kind::Q35)]
-    {
+    for (kind, machine) in [("9p", Some(Kind::Microvm)), ("9p", Some(Kind::Q35)), ("virtiofs", None)] {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("in"), "from the host").unwrap();
         let share = storage(&[], &[format!("{}:/mnt/host:{kind}", dir.path().display())]);
-        let run = |words: &[&str]| says(image, &Options { machine: Some(machine), ..options(&share, words) });
+        let run = |words: &[&str]| says(image, &Options { machine, ..options(&share, words) });
         assert_eq!(run(&["append", "/mnt/host/in", ", and the guest"]), "from the host, and the guest\n", "{kind}");
         let mut want = "from the host, and the guest".to_owned();
         if kind == "virtiofs" {
@@ -263,6 +261,15 @@ fn processes_with(text: &str) -> usize {
     let line = |process: fs::DirEntry| fs::read(process.path().join("cmdline")).unwrap_or_default();
     let processes = fs::read_dir("/proc").unwrap().flatten().map(line);
     processes.filter(|line| String::from_utf8_lossy(line).contains(text)).count()
+}
+
+#[test]
+fn a_machine_that_cannot_have_a_share_is_refused() {
+    let (image, _turn) = image();
+    let share = storage(&[], &["/tmp:/mnt/host:virtiofs".into()]);
+    let options = Options { machine: Some(Kind::Microvm), ..options(&share, &["show", "/mnt/host/x"]) };
+    let (text, code) = render(&boot(image, &options).unwrap_err());
+    assert!(code == 2 && text.contains("none of the kind virtiofs"), "{text}");
 }
 
 #[test]

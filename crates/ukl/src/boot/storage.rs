@@ -102,6 +102,13 @@ pub(super) fn check_kernel(image: &Image, storage: &Storage) -> Result<()> {
         .into())
 }
 
+/// Whether a microvm can have all of them: two slots are for the network card and for standard input, and
+/// virtio-fs by memory-mapped slots never answers.
+pub(super) fn fits_microvm(storage: &Storage) -> bool {
+    let virtiofs = storage.shares.iter().any(|share| share.kind == Kind::Virtiofs);
+    !virtiofs && storage.len() <= qemu::MICROVM_SLOTS - 2
+}
+
 /// Makes, grows and locks images, and starts daemons.
 pub(super) fn prepare(shell: &Shell, image: &ImageDir, storage: &Storage) -> Result<Prepared> {
     check(storage)?;
