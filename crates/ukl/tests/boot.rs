@@ -226,6 +226,47 @@ fn a_panic_inside_the_program_is_told_with_function_and_line() {
     assert_eq!(panicked.outcome.exit_code(), Some(255));
 }
 
+/// A function of the kernel that uses up the kernel's stack; the program's child calls it.
+const BOTTOMLESS: [(&str, &str); 3] = [
+    ("ukl.toml", "name = \"bottomless\"\nsources = [\"main.c\"]\nkernel-sources = [\"kernel.c\"]\nkernel.debug = true\n"),
+    ("kernel.c", "long fall(long n);\nlong fall(long n)\n{\n\tvolatile long deep[32];\n\n\tdeep[n & 31] = n;\n\treturn n ? fall(n + 1) + deep[n & 31] : 0;\n}\n"),
+    (
+        "main.c",
+        r#"
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+long fall(long n);
+int main(void)
+{
+    int status;
+    if (fork() == 0)
+        _exit(fall(1));
+    wait(&status);
+    printf("child: signal %d; parent: %ld\n", WTERMSIG(status), fall(0));
+    return 0;
+}
+"#,
+    ),
+];
+
+#[test]
+#[ignore = "builds the debug kernel, whose stacks have guard pages"]
+fn a_kernel_stack_that_overflows_takes_one_process_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in BOTTOMLESS {
+        workdir::write_atomic(&dir.path().join(name), text.as_bytes()).unwrap();
+    }
+    let manifest = manifest::load(dir.path()).unwrap();
+    let out = ImageDir::at(dir.path().join("image"));
+    let image = pipeline::image(&env(), &manifest, &out, &mut Clock::default(), &mut |_| ());
+    let image = image.unwrap_or_else(|error| panic!("{}", render(&error).0));
+    let both = run(&image, &Options { memory_mib: Some(512), ..options(What::Both(None)) });
+    assert_eq!(both.ends, [Outcome::Exited(0), Outcome::Exited(0)], "{}", text(&both));
+    assert_eq!(text(&both).matches("child: signal 11; parent: 0\n").count(), 2, "{}", text(&both));
+    assert!(both.oops.as_ref().unwrap().contains("stack guard page was hit"), "{:?}", both.oops);
+}
+
 #[test]
 fn a_time_limit_ends_the_guest() {
     let (image, _turn) = image();
