@@ -29,11 +29,15 @@ const PROGRAM: &str = r#"
 #include <string.h>
 #include <unistd.h>
 
+/* With the prefix, what the kernel could have called its own. */
+int call, calling, core_dump, raw_syscall, sync_regs, text, regs, vdso, wild_jump;
+int *volatile names[] = { &call, &calling, &core_dump, &raw_syscall, &sync_regs, &text, &regs, &vdso, &wild_jump };
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "0";
 
-    printf("cpus %ld args %d\n", sysconf(_SC_NPROCESSORS_ONLN), argc - 1);
+    printf("cpus %ld args %d\n", sysconf(_SC_NPROCESSORS_ONLN), argc - 1 + *names[0]);
     fflush(stdout);
     if (!strcmp(what, "hang"))
         for (;;)
