@@ -72,8 +72,9 @@ fn page(path: &Path) -> Result<(), Failed> {
     }
     let bin = Path::new(env!("CARGO_BIN_EXE_ukl")).parent().unwrap();
     let paths = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
-    let mut bash = Command::new("bash");
-    bash.arg("-c").arg(format!("exec 2>&1\n{script}")).current_dir(dir.path()).env("PATH", paths);
+    // A block that waits for ever is a mistake of the page's.
+    let mut bash = Command::new("timeout");
+    bash.args(["1800", "bash", "-c"]).arg(format!("exec 2>&1\n{script}")).current_dir(dir.path()).env("PATH", paths);
     let output = bash.stdin(Stdio::null()).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut rest = text.as_str();
