@@ -1,74 +1,76 @@
-//! Every example with a `client.sh` is a server: its client must hear the same from app mode and from the twin.
-//!
-//! The script gets the port and the first shared folder, prints what the server answered, and ends with 0.
-//! A line `# ends: N` in it says that the server ends by itself then, with this status.
-//! Servers whose sources are fetched and built take minutes: `cargo test --test servers -- --include-ignored`.
-
-#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
-
-mod common;
+//! A server in app mode and as its twin, and one client that must hear the same from both.
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use ukl::manifest::{self, Storage};
+use libtest_mimic::Failed;
+use ukl::manifest::{self, Manifest, Storage};
 use ukl::pipeline::{self, Clock, Env};
 use ukl::run::Shell;
 use ukl::workdir::{Cache, ImageDir};
 
-const UKL: &str = env!("CARGO_BIN_EXE_ukl");
+use crate::common;
+
 /// Longer than any server takes to listen on a machine that is busy with builds.
 const LIMIT: Duration = Duration::from_secs(300);
+/// What the kernel says when something is wrong with it, or with the program.
+const BAD: [&str; 6] = ["WARNING:", "BUG:", "Oops", "Call Trace", "segfault", "general protection"];
 
-fn main() {
-    let mut arguments = Arguments::from_args();
-    // Guests that share two processors would measure each other.
-    arguments.test_threads = arguments.test_threads.or(Some(1));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-    let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
-    folders.retain(|folder| folder.join("client.sh").is_file());
-    folders.sort();
-    let trials = folders.into_iter().map(|folder| {
-        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-        let slow = fs::read_to_string(folder.join("ukl.toml")).unwrap().contains("source = ");
-        Trial::test(name, move || test(&folder)).with_ignored_flag(slow)
-    });
-    let trials = trials.collect();
-    libtest_mimic::run(&arguments, trials).exit();
+/// How a server is built and run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// As the recipe says.
+    Plain,
+    /// Compiled by clang.
+    Clang,
+    /// On two processors.
+    Two,
 }
 
-fn test(folder: &Path) -> Result<(), Failed> {
-    // Build systems call `ukl`, which this test is not.
-    std::env::set_var("UKL_PROGRAM", UKL);
-    let manifest = manifest::load(folder)?;
-    let dir = ImageDir::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("servers").join(&manifest.name));
-    let env = Env { shell: Shell::default(), cache: Cache::from_env()? };
-    {
-        let _lock = dir.lock(false)?;
-        let image = pipeline::image(&env, &manifest, &dir, &mut Clock::default(), &mut |_| ());
-        image.map_err(|error| ukl::error::render(&error).0)?;
+/// Builds the server in `folder` and lets its client speak to app mode, and then to the twin.
+pub fn test(folder: &Path, way: Way) -> Result<(), Failed> {
+    if way == Way::Clang && ukl::toolchain::which("clang").is_none() {
+        eprintln!("skip: clang is not installed");
+        return Ok(());
     }
+    let mut manifest = manifest::load(folder)?;
+    if way == Way::Clang {
+        manifest.compiler = "clang".into();
+    }
+    let dir = build(&manifest)?;
     let port = manifest.ready.ok_or("a server says in `ready` which port answers")?;
-    let app = converse(&dir, folder, &manifest.storage, port, false)?;
-    let twin = converse(&dir, folder, &manifest.storage, port, true)?;
+    let options: &[&str] = if way == Way::Two { &["--cpus", "2"] } else { &[] };
+    let app = converse(&dir, folder, &manifest.storage, port, options)?;
+    let twin = converse(&dir, folder, &manifest.storage, port, &[options, &["--twin"]].concat())?;
     if app != twin || app.is_empty() {
         return Err(format!("app mode answers\n{app}\n-- and the twin\n{twin}").into());
     }
     Ok(())
 }
 
+/// The image of `manifest`, which later trials find again.
+pub fn build(manifest: &Manifest) -> Result<ImageDir, Failed> {
+    // A compiler of its own is a build of its own.
+    let name = format!("{}-{}", manifest.name, manifest.compiler);
+    let dir = ImageDir::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("servers").join(name));
+    let env = Env { shell: Shell::default(), cache: Cache::from_env()? };
+    let _lock = dir.lock(false)?;
+    let image = pipeline::image(&env, manifest, &dir, &mut Clock::default(), &mut |_| ());
+    image.map_err(|error| ukl::error::render(&error).0)?;
+    Ok(dir)
+}
+
 /// Boots the image and lets the client speak to it; its output.
-fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, guest: u16, twin: bool) -> Result<String, Failed> {
+fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, guest: u16, options: &[&str]) -> Result<String, Failed> {
     let storage = common::scratch(storage, &dir.root().join("scratch"));
     let host = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let mut run = Command::new(UKL);
+    let mut run = Command::new(crate::UKL);
     run.arg("run").arg(dir.root()).args(["--timeout", "900", "-p", &format!("{host}:{guest}")]);
     run.args(common::options(&storage));
-    run.args(twin.then_some("--twin")).stdin(Stdio::null()).stdout(Stdio::null());
+    run.args(options).stdin(Stdio::null()).stdout(Stdio::null());
     // What an earlier boot said is not about this one.
     let _ = fs::remove_file(dir.control());
     let mut guest = Guest(run.spawn()?);
@@ -95,8 +97,7 @@ fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, guest: u16, twin: 
     }
     let errors = String::from_utf8_lossy(&client.stderr).into_owned();
     errors.lines().filter(|line| line.starts_with("skip: ")).for_each(|line| eprintln!("{line}"));
-    let bad = ["WARNING:", "BUG:", "Oops", "Call Trace", "segfault", "general protection"];
-    if let Some(word) = bad.iter().find(|word| console.contains(**word)) {
+    if let Some(word) = BAD.iter().find(|word| console.contains(**word)) {
         return Err(format!("the kernel says `{word}`:\n{console}").into());
     }
     let said = String::from_utf8_lossy(&client.stdout).into_owned();

@@ -1,0 +1,47 @@
+//! Every example with a `client.sh` is a server: its client must hear the same from app mode and from the twin.
+//!
+//! The script gets the port and the first shared folder, prints what the server answered, and ends with 0.
+//! A line `# ends: N` in it says that the server ends by itself then, with this status.
+//! Servers whose sources are fetched and built take minutes: `cargo test --test servers -- --include-ignored`.
+//! Ignored as well: each server compiled by clang (`by_clang`) and on two processors (`on_2_cpus`).
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod talk;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Arguments, Trial};
+use talk::Way;
+
+const UKL: &str = env!("CARGO_BIN_EXE_ukl");
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Guests that share two processors would measure each other.
+    arguments.test_threads = arguments.test_threads.or(Some(1));
+    // Build systems call `ukl`, which this test is not.
+    std::env::set_var("UKL_PROGRAM", UKL);
+    let mut trials = Vec::new();
+    for folder in servers() {
+        let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+        let slow = fs::read_to_string(folder.join("ukl.toml")).unwrap().contains("source = ");
+        for (what, way) in [("", Way::Plain), ("_by_clang", Way::Clang), ("_on_2_cpus", Way::Two)] {
+            let folder = folder.clone();
+            let trial = Trial::test(format!("{name}{what}"), move || talk::test(&folder, way));
+            trials.push(trial.with_ignored_flag(slow || way != Way::Plain));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn servers() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|folder| folder.join("client.sh").is_file());
+    folders.sort();
+    folders
+}
