@@ -34,14 +34,15 @@ fn every_kind_of_member_is_written_as_gnu_ar_does() {
     if !have(&["ar", "gcc", "g++"]) {
         return;
     }
-    let folder = scratch("ar-kinds");
-    let c = compile(&folder, "c.c", C, &["gcc", "-fcommon"]);
+    let scratch = scratch("ar-kinds");
+    let folder = scratch.path();
+    let c = compile(folder, "c.c", C, &["gcc", "-fcommon"]);
     let unique = "template<class T> struct S { static inline int x; }; int f() { return S<int>::x; }";
-    let unique = compile(&folder, "u.cc", unique, &["g++"]);
-    let nothing = compile(&folder, "n.c", "", &["gcc"]);
+    let unique = compile(folder, "u.cc", unique, &["g++"]);
+    let nothing = compile(folder, "n.c", "", &["gcc"]);
     let ifunc =
         "int i(void) { return 1; } void *pick(void) { return i; } int f(void) __attribute__((ifunc(\"pick\")));";
-    let ifunc = compile(&folder, "i.c", ifunc, &["gcc"]);
+    let ifunc = compile(folder, "i.c", ifunc, &["gcc"]);
     let cases: &[&[Member]] = &[
         &[],
         &[member("text", b"no object")],
@@ -56,7 +57,7 @@ fn every_kind_of_member_is_written_as_gnu_ar_does() {
         ],
     ];
     for case in cases {
-        same_as_gnu(&folder, case);
+        same_as_gnu(folder, case);
     }
 }
 
@@ -67,18 +68,19 @@ fn whole_libraries_are_rewritten_as_gnu_ar_does() {
         if !have(&["ar", "nm"]) {
             return;
         }
-        let folder = scratch(name);
+        let scratch = scratch(name);
+        let folder = scratch.path();
         // Extraction needs unique names; libraries may repeat one.
         let entries = ar::read(&bytes).unwrap();
         let names: Vec<_> = (0..entries.len()).map(|n| format!("{n}.o")).collect();
         let members: Vec<_> = entries.iter().zip(&names).map(|(e, n)| member(n, &bytes[e.range.clone()])).collect();
-        same_as_gnu(&folder, &members);
+        same_as_gnu(folder, &members);
 
         let ours = ar::write(&members).unwrap();
         let index = ar::index(&ours).unwrap();
         assert!(index.len() > 1000);
         std::fs::write(folder.join("ours.a"), &ours).unwrap();
-        let shown = run(&folder, &["nm", "-s", "ours.a"]);
+        let shown = run(folder, &["nm", "-s", "ours.a"]);
         for (symbol, member) in index.iter().step_by(50) {
             assert!(shown.contains(&format!("\n{symbol} in {member}\n")), "{symbol} in {member}");
         }
@@ -120,13 +122,14 @@ fn the_linker_finds_members_through_the_index() {
     if !have(&["gcc"]) {
         return;
     }
-    let folder = scratch("ar-link");
-    let used = compile(&folder, "used.c", "int used(void) { return 7; }", &["gcc"]);
-    let unused = compile(&folder, "unused.c", "int unused(void) { return missing(); }", &["gcc", "-w"]);
+    let scratch = scratch("ar-link");
+    let folder = scratch.path();
+    let used = compile(folder, "used.c", "int used(void) { return 7; }", &["gcc"]);
+    let unused = compile(folder, "unused.c", "int unused(void) { return missing(); }", &["gcc", "-w"]);
     std::fs::write(folder.join("lib.a"), ar::write(&[member("unused.o", &unused), member("used.o", &used)]).unwrap())
         .unwrap();
-    compile(&folder, "main.c", "int used(void); int main(void) { return used(); }", &["gcc"]);
-    run(&folder, &["gcc", "main.c.o", "lib.a", "-o", "program"]);
+    compile(folder, "main.c", "int used(void); int main(void) { return used(); }", &["gcc"]);
+    run(folder, &["gcc", "main.c.o", "lib.a", "-o", "program"]);
     let status = std::process::Command::new(folder.join("program")).status().unwrap();
     assert_eq!(status.code(), Some(7));
 }

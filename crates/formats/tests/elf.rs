@@ -54,7 +54,7 @@ fn what_an_object_defines_and_needs() {
     if !have(&["gcc"]) {
         return;
     }
-    let object = compile(&scratch("elf-object"), "a.c", C, &["gcc", "-fcommon", "-fno-pic"]);
+    let object = compile(scratch("elf-object").path(), "a.c", C, &["gcc", "-fcommon", "-fno-pic"]);
     let facts = same_as_goblin("a.c", &object);
     assert_eq!(facts.undefined(), ["absent", "other", "_GLOBAL_OFFSET_TABLE_"]);
     let place = |name: &str| facts.symbol(name).unwrap().place;
@@ -79,9 +79,10 @@ fn addresses_of_a_linked_program_have_names() {
     if !have(&["gcc", "nm"]) {
         return;
     }
-    let folder = scratch("elf-linked");
-    compile(&folder, "s.s", ".globl _start, one, two\n_start: nop\nnop\none: nop\nnop\nnop\n.type two,@function\ntwo: ret\nret\n.size two,2\n", &["gcc"]);
-    run(&folder, &["ld", "-static", "s.s.o", "-o", "program"]);
+    let scratch = scratch("elf-linked");
+    let folder = scratch.path();
+    compile(folder, "s.s", ".globl _start, one, two\n_start: nop\nnop\none: nop\nnop\nnop\n.type two,@function\ntwo: ret\nret\n.size two,2\n", &["gcc"]);
+    run(folder, &["ld", "-static", "s.s.o", "-o", "program"]);
     let program = std::fs::read(folder.join("program")).unwrap();
     let facts = same_as_goblin("program", &program);
     assert_eq!(facts.kind, Kind::Executable);
@@ -100,9 +101,10 @@ fn stripped_files_have_no_symbols() {
     if !have(&["gcc", "strip"]) {
         return;
     }
-    let folder = scratch("elf-stripped");
-    compile(&folder, "m.c", "int main(void) { return 0; }", &["gcc"]);
-    run(&folder, &["gcc", "m.c.o", "-s", "-o", "program"]);
+    let scratch = scratch("elf-stripped");
+    let folder = scratch.path();
+    compile(folder, "m.c", "int main(void) { return 0; }", &["gcc"]);
+    run(folder, &["gcc", "m.c.o", "-s", "-o", "program"]);
     let facts = Facts::read(&std::fs::read(folder.join("program")).unwrap()).unwrap();
     assert_eq!((facts.symbols.len(), facts.kind), (0, Kind::Shared));
     assert_eq!(facts.function_at(facts.entry), None);
@@ -116,13 +118,14 @@ fn other_files_are_refused() {
     assert_eq!(refused(b"#!/bin/sh\n"), "not an ELF object");
     assert!(refused(b"BC\xc0\xde1234").contains("LLVM bitcode"));
     if have(&["gcc"]) {
-        let folder = scratch("elf-other");
-        compile(&folder, "m.c", "int main(void) { return 0; }", &["gcc"]);
-        run(&folder, &["gcc", "m.c.o", "-o", "program"]);
+        let scratch = scratch("elf-other");
+        let folder = scratch.path();
+        compile(folder, "m.c", "int main(void) { return 0; }", &["gcc"]);
+        run(folder, &["gcc", "m.c.o", "-o", "program"]);
         let program = std::fs::read(folder.join("program")).unwrap();
         let error = formats::prefix::prefix(&program, "x_", &|_| false).unwrap_err();
         assert_eq!(error.to_string(), "linked ELF file, not a relocatable object");
-        run(&folder, &["as", "--32", "/dev/null", "-o", "old.o"]);
+        run(folder, &["as", "--32", "/dev/null", "-o", "old.o"]);
         assert!(!refused(&std::fs::read(folder.join("old.o")).unwrap()).is_empty());
     }
 }

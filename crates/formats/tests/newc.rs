@@ -26,14 +26,15 @@ fn gnu_cpio_lists_it() {
     if !have(&["cpio"]) {
         return;
     }
-    let folder = scratch("newc-list");
+    let scratch = scratch("newc-list");
+    let folder = scratch.path();
     std::fs::write(folder.join("initrd"), newc::write(&entries()).unwrap()).unwrap();
-    let names = run(&folder, &["cpio", "-t", "--quiet", "-F", "initrd"]);
+    let names = run(folder, &["cpio", "-t", "--quiet", "-F", "initrd"]);
     let expected = "UKL bin bin/sh dev dev/console dev/vda home home/user home/user/a_file init run run/pipe tmp";
     let expected: Vec<_> = expected.split(' ').map(|name| name.replace('_', " ")).collect();
     assert_eq!(names.lines().collect::<Vec<_>>(), expected);
 
-    let listing = run(&folder, &["cpio", "-tv", "--quiet", "--numeric-uid-gid", "-F", "initrd"]);
+    let listing = run(folder, &["cpio", "-tv", "--quiet", "--numeric-uid-gid", "-F", "initrd"]);
     let line = |name: &str| {
         listing.lines().find(|line| line.ends_with(name)).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
     };
@@ -56,7 +57,8 @@ fn gnu_cpio_unpacks_it() {
         .into_iter()
         .filter(|e| root || !matches!(e.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. }))
         .collect();
-    let folder = scratch("newc-unpack");
+    let scratch = scratch("newc-unpack");
+    let folder = scratch.path();
     std::fs::write(folder.join("initrd"), newc::write(&entries).unwrap()).unwrap();
     std::fs::create_dir(folder.join("root")).unwrap();
     let owner = if root { "--preserve-modification-time" } else { "--no-preserve-owner" };
@@ -83,10 +85,11 @@ fn archives_of_gnu_cpio_are_read() {
     if !have(&["cpio", "sh"]) {
         return;
     }
-    let folder = scratch("newc-read");
+    let scratch = scratch("newc-read");
+    let folder = scratch.path();
     std::fs::create_dir(folder.join("d")).unwrap();
     std::fs::write(folder.join("d/f"), "contents").unwrap();
-    run(&folder, &["sh", "-c", "find d | cpio -o -H newc --quiet > archive"]);
+    run(folder, &["sh", "-c", "find d | cpio -o -H newc --quiet > archive"]);
     let entries = newc::read(&std::fs::read(folder.join("archive")).unwrap()).unwrap();
     let shown: Vec<_> = entries.iter().map(|e| (e.path.as_str(), e.kind.clone())).collect();
     assert_eq!(shown, [("d", Kind::Dir), ("d/f", Kind::File(b"contents".to_vec()))]);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{compile, file, have, scratch, Random, MUSL};
+use common::{compile, file, have, scratch, Random, GLIBC};
 use formats::{ar, elf, prefix, scan, sites};
 
 /// Everything that reads an object.
@@ -43,17 +43,18 @@ fn objects() -> Vec<Vec<u8>> {
     if !have(&["gcc", "clang", "g++"]) {
         return Vec::new();
     }
-    let folder = scratch("robust");
+    let scratch = scratch("robust");
+    let folder = scratch.path();
     let native = sites::NATIVE.map(|b| b.to_string()).join(",");
     let entry = sites::ENTRY;
     let assembly = format!(".globl f\nf: nop\n.weak {entry}\n.reloc ., R_X86_64_NONE, {entry}\n.byte {native}\n1: ret\n.quad 1b\n.comm c,8\n");
     let c = "int u(void); static int s; int f(int x) { return s += u() + x; }";
     let cxx = "template<class T> T f(T x) { static T y; return y += x; } int g() { return f(1) + (int)f(1.5); }";
     vec![
-        compile(&folder, "sites.s", &assembly, &["gcc"]),
-        compile(&folder, "plain.c", c, &["gcc", "-g"]),
-        compile(&folder, "clang.c", c, &["clang", "-g"]),
-        compile(&folder, "groups.cc", cxx, &["g++", "-O0"]),
+        compile(folder, "sites.s", &assembly, &["gcc"]),
+        compile(folder, "plain.c", c, &["gcc", "-g"]),
+        compile(folder, "clang.c", c, &["clang", "-g"]),
+        compile(folder, "groups.cc", cxx, &["g++", "-O0"]),
     ]
 }
 
@@ -100,7 +101,7 @@ fn every_truncation() {
 
 #[test]
 fn archives() {
-    let Some(whole) = file(MUSL) else { return };
+    let Some(whole) = file(GLIBC) else { return };
     let members = ar::read(&whole).unwrap();
     let members: Vec<_> =
         members[..8].iter().map(|m| ar::Member { name: &m.name, data: &whole[m.range.clone()], mode: 0o644 }).collect();

@@ -50,7 +50,8 @@ fn same_as_objdump(archive: &str, scratch_name: &str) {
     if !have(&["objdump"]) {
         return;
     }
-    let folder = scratch(scratch_name);
+    let scratch = scratch(scratch_name);
+    let folder = scratch.path();
     // Unique member names.
     let entries = formats::ar::read(&bytes).unwrap();
     let names: Vec<_> = (0..entries.len()).map(|n| format!("{n}.o")).collect();
@@ -60,7 +61,7 @@ fn same_as_objdump(archive: &str, scratch_name: &str) {
         .map(|(e, name)| formats::ar::Member { name, data: &bytes[e.range.clone()], mode: 0o644 })
         .collect();
     std::fs::write(folder.join("lib.a"), formats::ar::write(&members).unwrap()).unwrap();
-    let theirs = objdump(&folder, "lib.a");
+    let theirs = objdump(folder, "lib.a");
     let mut sections = 0;
     for member in &members {
         for section in Facts::read(member.data).unwrap().sections.iter().filter(|s| s.is_code() && s.size > 0) {
@@ -88,10 +89,11 @@ fn compiled_red_zones_are_found() {
     if !have(&["gcc"]) {
         return;
     }
-    let folder = scratch("scan-red");
+    let scratch = scratch("scan-red");
+    let folder = scratch.path();
     let source = "int f(int x) { volatile int y = x; return y; }";
     for (flag, expected) in [("-mred-zone", true), ("-mno-red-zone", false)] {
-        let object = compile(&folder, "f.c", source, &["gcc", "-O2", "-fcf-protection=none", flag]);
+        let object = compile(folder, "f.c", source, &["gcc", "-O2", "-fcf-protection=none", flag]);
         let facts = Facts::read(&object).unwrap();
         let found = scan(facts.section(".text").unwrap().data(&object), 0);
         assert_eq!(found.iter().any(|f| f.kind == Kind::RedZone), expected, "{found:?}");

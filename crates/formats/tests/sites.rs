@@ -30,7 +30,7 @@ fn sites_are_found_in_all_sections() {
     if !have(&["gcc"]) {
         return;
     }
-    let object = compile(&scratch("sites-find"), "p.s", &program(), &["gcc"]);
+    let object = compile(scratch("sites-find").path(), "p.s", &program(), &["gcc"]);
     let found = sites::find(&object).unwrap();
     let site = |section: &str, offset, form| Site { section: section.into(), offset, form };
     let expected =
@@ -43,7 +43,7 @@ fn rewriting_changes_sites_and_marks_alone() {
     if !have(&["gcc"]) {
         return;
     }
-    let old = compile(&scratch("sites-rewrite"), "p.s", &program(), &["gcc"]);
+    let old = compile(scratch("sites-rewrite").path(), "p.s", &program(), &["gcc"]);
     let mut new = old.clone();
     assert_eq!(sites::rewrite(&mut new, ENTRY).unwrap(), 3);
     assert_eq!(old.len(), new.len());
@@ -77,26 +77,27 @@ fn partial_links_keep_the_marks_and_both_forms_run() {
     if !have(&["gcc", "ld"]) {
         return;
     }
-    let folder = scratch("sites-run");
-    compile(&folder, "p.s", &program(), &["gcc"]);
-    compile(&folder, "entry.s", STAND_IN, &["gcc"]);
-    run(&folder, &["ld", "-r", "--gc-sections", "-e", "_start", "p.s.o", "-o", "r.o"]);
+    let scratch = scratch("sites-run");
+    let folder = scratch.path();
+    compile(folder, "p.s", &program(), &["gcc"]);
+    compile(folder, "entry.s", STAND_IN, &["gcc"]);
+    run(folder, &["ld", "-r", "--gc-sections", "-e", "_start", "p.s.o", "-o", "r.o"]);
     let mut object = std::fs::read(folder.join("r.o")).unwrap();
     assert_eq!(sites::find(&object).unwrap().len(), 3);
 
     // The twin: the marks need no definition, the instructions are real; call 42 is shmctl and fails with EFAULT or so.
-    run(&folder, &["ld", "-static", "r.o", "-o", "twin"]);
+    run(folder, &["ld", "-static", "r.o", "-o", "twin"]);
     let twin = std::process::Command::new(folder.join("twin")).status().unwrap();
     assert!(twin.code().is_some(), "{twin}");
 
     sites::rewrite(&mut object, ENTRY).unwrap();
     std::fs::write(folder.join("k.o"), &object).unwrap();
     let alone =
-        std::process::Command::new("ld").args(["-static", "k.o", "-o", "x"]).current_dir(&folder).output().unwrap();
+        std::process::Command::new("ld").args(["-static", "k.o", "-o", "x"]).current_dir(folder).output().unwrap();
     assert!(String::from_utf8_lossy(&alone.stderr).contains("undefined reference to `__ukl_syscall'"));
-    run(&folder, &["ld", "-static", "k.o", "entry.s.o", "-o", "app"]);
+    run(folder, &["ld", "-static", "k.o", "entry.s.o", "-o", "app"]);
     assert_eq!(std::process::Command::new(folder.join("app")).status().unwrap().code(), Some(42));
-    let listing = run(&folder, &["objdump", "-d", "k.o"]);
+    let listing = run(folder, &["objdump", "-d", "k.o"]);
     assert_eq!(listing.matches("lea    0x5(%rip),%rcx").count(), 3, "{listing}");
 }
 
@@ -105,7 +106,8 @@ fn what_is_no_site_is_an_error_and_changes_nothing() {
     if !have(&["gcc"]) {
         return;
     }
-    let folder = scratch("sites-bad");
+    let scratch = scratch("sites-bad");
+    let folder = scratch.path();
     let mark = format!(".weak {ENTRY}\n.reloc ., R_X86_64_NONE, {ENTRY}\n");
     let cases = [
         ("bytes", format!("{}{mark}.fill 12,1,0x90\n", site()), "system call site .text+0xc is not the nop"),
@@ -119,7 +121,7 @@ fn what_is_no_site_is_an_error_and_changes_nothing() {
         ),
     ];
     for (name, source, message) in cases {
-        let mut object = compile(&folder, &format!("{name}.s"), &source, &["gcc"]);
+        let mut object = compile(folder, &format!("{name}.s"), &source, &["gcc"]);
         let before = object.clone();
         let error = sites::rewrite(&mut object, ENTRY).unwrap_err().to_string();
         assert!(error.contains(message), "{name}: {error}");
@@ -132,7 +134,7 @@ fn other_kinds_of_relocations_are_not_overlooked() {
     if !have(&["gcc"]) {
         return;
     }
-    let mut object = compile(&scratch("sites-crel"), "p.s", &program(), &["gcc"]);
+    let mut object = compile(scratch("sites-crel").path(), "p.s", &program(), &["gcc"]);
     let header = {
         let elf = goblin::elf::Elf::parse(&object).unwrap();
         let rela = elf.section_headers.iter().position(|s| s.sh_type == goblin::elf::section_header::SHT_RELA).unwrap();
@@ -147,16 +149,17 @@ fn objects_without_sites_stay() {
     if !have(&["gcc"]) {
         return;
     }
-    let folder = scratch("sites-none");
+    let scratch = scratch("sites-none");
+    let folder = scratch.path();
     for (name, source) in [("none.c", "int f(void) { return 1; }"), ("empty.c", "")] {
-        let mut object = compile(&folder, name, source, &["gcc"]);
+        let mut object = compile(folder, name, source, &["gcc"]);
         let before = object.clone();
         assert_eq!(sites::rewrite(&mut object, ENTRY).unwrap(), 0);
         assert_eq!((sites::find(&object).unwrap(), &before), (vec![], &object));
     }
     // Taking the entry's address is not a site.
     let source = format!(".globl f\nf: nop; nop; nop; nop; nop; nop; nop; nop\njmp {ENTRY}\n.quad {ENTRY}\n");
-    let object = compile(&folder, "address.s", &source, &["gcc"]);
+    let object = compile(folder, "address.s", &source, &["gcc"]);
     assert_eq!(sites::find(&object).unwrap(), vec![]);
     assert_eq!(CALL.len(), NATIVE.len());
 }

@@ -174,7 +174,7 @@ mod tests {
             assert_eq!(clang.kind, Kind::Clang);
             assert!(clang.version.contains("clang"), "{}", clang.version);
         } else {
-            eprintln!("skipped: clang is not installed");
+            eprintln!("skip: clang is not installed");
         }
     }
 

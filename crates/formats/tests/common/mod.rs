@@ -1,7 +1,7 @@
 //! What the integration tests share: tools, scratch folders, real objects.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Archives of real objects, where Debian puts them.
@@ -12,7 +12,7 @@ pub const GLIBC: &str = "/usr/lib/x86_64-linux-gnu/libc.a";
 pub fn have(tools: &[&str]) -> bool {
     let missing: Vec<_> = tools.iter().filter(|tool| Command::new(tool).arg("--version").output().is_err()).collect();
     if !missing.is_empty() {
-        eprintln!("skipped: {missing:?} not installed");
+        eprintln!("skip: {missing:?} not installed");
     }
     missing.is_empty()
 }
@@ -21,17 +21,14 @@ pub fn have(tools: &[&str]) -> bool {
 pub fn file(path: &str) -> Option<Vec<u8>> {
     let bytes = std::fs::read(path);
     if bytes.is_err() {
-        eprintln!("skipped: {path} not installed");
+        eprintln!("skip: {path} not installed");
     }
     bytes.ok()
 }
 
-/// An empty folder for one test.
-pub fn scratch(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
+/// An empty folder of the caller's own; tests run at the same time.
+pub fn scratch(name: &str) -> tempfile::TempDir {
+    tempfile::Builder::new().prefix(name).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
 /// Runs a tool in `folder` and returns its standard output.
