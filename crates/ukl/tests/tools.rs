@@ -107,7 +107,7 @@ fn script(image: &Image, script: &str) -> (BootRun, String) {
     let options = Options {
         attach: false,
         accel: Accel::Tcg,
-        timeout: Some(Duration::from_secs(120)),
+        timeout: Some(Duration::from_secs(300)),
         ..Options::new(What::Commands(vec![command]))
     };
     let run = boot::run(&SHELL, &env().cache, image, &options);

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::world::World;
+use crate::world::{World, PATIENCE};
 
 const MANIFEST: &str = "# Mine.\nname = \"a\"\nsources = [\"a.c\"] # one\n";
 
@@ -100,7 +100,7 @@ struct Tmux {
 impl Tmux {
     fn start(world: &World, command: &str) -> Tmux {
         let socket = world.at("tmux").display().to_string();
-        let script = format!("cd '{}' && {command}; echo \"ended $?\"; sleep 60", world.at("project").display());
+        let script = format!("cd '{}' && {command}; echo \"ended $?\"; sleep 600", world.at("project").display());
         let size = ["-x", "100", "-y", "40"];
         let tmux = Tmux { socket };
         let mut new = tmux.command(&["-f", "/dev/null", "new-session", "-d"]);
@@ -119,9 +119,13 @@ impl Tmux {
     }
 
     fn wait_for(&self, text: &str) {
+        self.wait_until(text, |screen| screen.contains(text));
+    }
+
+    fn wait_until(&self, what: &str, shown: impl Fn(&str) -> bool) {
         let start = Instant::now();
-        while !self.screen().contains(text) {
-            assert!(start.elapsed() < Duration::from_secs(300), "no `{text}` on\n{}", self.screen());
+        while !shown(&self.screen()) {
+            assert!(start.elapsed() < PATIENCE, "no `{what}` on\n{}", self.screen());
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -158,8 +162,11 @@ fn menuconfig_saves_only_the_differences() {
     tmux.keys(&["y"]);
     tmux.wait_for("[*] Kernel .config support");
     for _ in 0..4 {
+        let before = tmux.screen();
         tmux.keys(&["Escape", "Escape"]);
-        std::thread::sleep(Duration::from_millis(1500));
+        tmux.wait_until("anything new", |screen| screen != before);
+        // The rest of what is being drawn.
+        std::thread::sleep(Duration::from_millis(500));
         if tmux.screen().contains("Do you wish to save") {
             break;
         }

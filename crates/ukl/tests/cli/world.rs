@@ -2,10 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use ukl::manifest::{KernelSource, KernelSpec};
 use ukl::run::Shell;
@@ -144,6 +146,20 @@ impl World {
         let entries = walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().filter_map(|e| e.ok());
         let files = entries.filter(|e| !e.file_type().is_dir());
         files.map(|e| e.path().strip_prefix(&root).unwrap_or(Path::new("")).display().to_string()).collect()
+    }
+}
+
+/// Long enough for a busy machine, shorter than anything slow that a test starts; no test waits for it to pass.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Reads the command's standard error until it says `words`; the rest is left to be read.
+#[track_caller]
+pub fn says(child: &mut Child, words: &str) {
+    let (mut said, mut byte) = (Vec::new(), [0]);
+    while !String::from_utf8_lossy(&said).contains(words) {
+        let read = child.stderr.as_mut().unwrap().read(&mut byte).unwrap();
+        assert_eq!(read, 1, "no `{words}` in {}", String::from_utf8_lossy(&said));
+        said.push(byte[0]);
     }
 }
 

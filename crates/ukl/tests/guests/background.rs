@@ -104,7 +104,7 @@ fn whatever_is_killed_from_outside_is_seen_and_takes_the_rest_along() {
 #[test]
 fn a_time_limit_ends_a_guest_in_the_background_too() {
     let world = World::new();
-    world.run(&["-d", "--timeout", "8"]).ends(0, &[]);
+    world.run(&["-d", "--timeout", "15"]).ends(0, &[]);
     world.waits_for("echo", "timed-out");
     world.nothing_is_left();
 }
