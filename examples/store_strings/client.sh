@@ -2,7 +2,7 @@
 # Strings for the server at port $1: each is in the file of the shared folder $2 before its answer comes.
 # ends: 0
 set -eu
-exec 3<>"/dev/tcp/127.0.0.1/$1"
+exec 3<>"/dev/tcp/${HOST:-127.0.0.1}/$1"
 for string in "Hello, World" "uryyb" "42 & more" ""; do
     echo "$string" >&3
     read -r -t 20 answer <&3

@@ -59,6 +59,10 @@ const NEEDS: &[Need] = &[
     program("ip", "iproute2", "taps and bridges: `ukl run --net`"),
     file("/usr/sbin/mkfs.ext4", "e2fsprogs", "makes and grows disk images (`--disk`)"),
     file("/bin/busybox", "busybox-static", "the shell of `ukl run --shell`"),
+    program("curl", "curl", "fetches upstream sources; asks servers in the tutorials and tests"),
+    program("wget", "wget", "asks servers in the tutorials and tests"),
+    program("nc", "netcat-openbsd", "talks to servers in the tutorials and tests"),
+    program("tmux", "tmux", "a terminal for `ukl menuconfig` in the tutorials and tests"),
 ];
 
 /// One line of the report.

@@ -1,11 +1,36 @@
-//! What tests of examples share: disks and shares in a scratch folder, so that no test writes into the repository.
+//! What tests of examples share: images, disks and shares outside of the repository, into which no test writes.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests.
+#![allow(dead_code)] // Not every test uses everything.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ukl::manifest::{Disk, Share, Storage};
+use ukl::error::render;
+use ukl::image::Image;
+use ukl::manifest::{Disk, Manifest, Share, Storage};
+use ukl::pipeline::{self, Clock, Env};
+use ukl::run::Shell;
+use ukl::workdir::{Cache, ImageDir};
+
+/// The image of `manifest`, built when it must be; later tests find it again. The error is what users see.
+pub fn image(manifest: &Manifest) -> Result<Image, String> {
+    // A compiler of its own is a build of its own.
+    let name = format!("{}-{}", manifest.name, manifest.compiler);
+    let dir = ImageDir::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("images").join(name));
+    let build = || {
+        let env = Env { shell: Shell::default(), cache: Cache::from_env()? };
+        let _lock = dir.lock(false)?;
+        pipeline::image(&env, manifest, &dir, &mut Clock::default(), &mut |_| ())
+    };
+    build().map_err(|error| render(&error).0)
+}
+
+/// The status with which a server ends by itself after its client: the line `# ends: N` of `client.sh`.
+pub fn own_end(folder: &Path) -> Option<i32> {
+    let script = fs::read_to_string(folder.join("client.sh")).unwrap();
+    script.lines().find_map(|line| line.strip_prefix("# ends: ")?.parse().ok())
+}
 
 /// The disks and shares of `storage` anew in `scratch`: shares are copied, disks begin empty.
 pub fn scratch(storage: &Storage, scratch: &Path) -> Storage {
@@ -30,7 +55,6 @@ pub fn scratch(storage: &Storage, scratch: &Path) -> Storage {
 }
 
 /// The same as options of `ukl run`.
-#[allow(dead_code)] // Not every test runs it.
 pub fn options(storage: &Storage) -> Vec<String> {
     let shares = storage.shares.iter().map(|share| format!("--share={}:{}", share.path.display(), share.mount));
     let size = |disk: &Disk| disk.size_mib.map(|mib| format!(":{mib}M")).unwrap_or_default();

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod background;
+mod exercises;
 mod network;
 mod world;

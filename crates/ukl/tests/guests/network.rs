@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::world::{echo, has, World, PATIENCE};
 
-/// A world in a namespace of its own with the bridge of the tutorials; says why when this machine cannot.
+/// A world in a namespace of its own; says why when this machine cannot.
 fn world() -> Option<World> {
     // SAFETY: geteuid takes nothing and cannot fail.
     if unsafe { libc::geteuid() } != 0 {
@@ -29,7 +29,8 @@ fn world() -> Option<World> {
     Some(world)
 }
 
-fn with_bridge() -> Option<World> {
+/// As [`world`], with the bridge of the tutorials.
+pub fn with_bridge() -> Option<World> {
     let world = world()?;
     ip(&world, "link add virbr0 type bridge");
     ip(&world, "addr add 172.44.0.1/24 dev virbr0");
@@ -58,7 +59,8 @@ fn echo_inside(world: &World, address: &str, text: &str) -> String {
     client.join().unwrap()
 }
 
-fn taps(world: &World) -> Vec<Value> {
+/// The tap devices of the namespace.
+pub fn taps(world: &World) -> Vec<Value> {
     let links: Vec<Value> = serde_json::from_str(&ip(world, "-details -json link show")).unwrap();
     links.into_iter().filter(|link| link["linkinfo"]["info_kind"] == "tun").collect()
 }

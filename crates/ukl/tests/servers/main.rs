@@ -1,6 +1,7 @@
 //! Every example with a `client.sh` is a server: its client must hear the same from app mode and from the twin.
 //!
-//! The script gets the port and the first shared folder, prints what the server answered, and ends with 0.
+//! The script gets the port and the first shared folder, prints what the server answered, and ends with 0. Those of
+//! the exercises ask at `$HOST` instead of this machine when it is set: see guests/exercises.rs.
 //! A line `# ends: N` in it says that the server ends by itself then, with this status.
 //! Servers whose sources are fetched and built take minutes: `cargo test --test servers -- --include-ignored`.
 //! Ignored as well: each server compiled by clang (`by_clang`) and on two processors (`on_2_cpus`).

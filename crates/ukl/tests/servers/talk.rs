@@ -7,10 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
-use ukl::manifest::{self, Manifest, Storage};
-use ukl::pipeline::{self, Clock, Env};
-use ukl::run::Shell;
-use ukl::workdir::{Cache, ImageDir};
+use ukl::manifest::{self, Storage};
+use ukl::workdir::ImageDir;
 
 use crate::common;
 
@@ -40,7 +38,7 @@ pub fn test(folder: &Path, way: Way) -> Result<(), Failed> {
     if way == Way::Clang {
         manifest.compiler = "clang".into();
     }
-    let dir = build(&manifest)?;
+    let dir = common::image(&manifest)?.dir;
     let port = manifest.ready.ok_or("a server says in `ready` which port answers")?;
     let options: &[&str] = if way == Way::Two { &["--cpus", "2"] } else { &[] };
     let app = converse(&dir, folder, &manifest.storage, port, options)?;
@@ -49,18 +47,6 @@ pub fn test(folder: &Path, way: Way) -> Result<(), Failed> {
         return Err(format!("app mode answers\n{app}\n-- and the twin\n{twin}").into());
     }
     Ok(())
-}
-
-/// The image of `manifest`, which later trials find again.
-pub fn build(manifest: &Manifest) -> Result<ImageDir, Failed> {
-    // A compiler of its own is a build of its own.
-    let name = format!("{}-{}", manifest.name, manifest.compiler);
-    let dir = ImageDir::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("servers").join(name));
-    let env = Env { shell: Shell::default(), cache: Cache::from_env()? };
-    let _lock = dir.lock(false)?;
-    let image = pipeline::image(&env, manifest, &dir, &mut Clock::default(), &mut |_| ());
-    image.map_err(|error| ukl::error::render(&error).0)?;
-    Ok(dir)
 }
 
 /// Boots the image and lets the client speak to it; its output.
@@ -88,7 +74,7 @@ fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, guest: u16, option
     let mut client = Command::new("bash");
     client.arg(&script).arg(host.to_string()).args(storage.shares.first().map(|share| &share.path));
     let client = client.output()?;
-    let end = fs::read_to_string(&script)?.lines().find_map(|line| line.strip_prefix("# ends: ")?.parse().ok());
+    let end = common::own_end(folder);
     let ended = end.map(|_| guest.end()).transpose()?;
     drop(guest);
     let console = console(dir);
