@@ -169,3 +169,87 @@ fn a_manifest_builds_libraries_and_a_program_of_fetched_sources() {
     write(dir, "lib/f.c", "int f(int n) { return n * 6; }\n");
     assert_eq!(status(&build()), Some(6));
 }
+
+/// A tarball `NAME-1.0.tar.gz` of a program that ends with `status`; its checksum is no other's.
+fn tarball(dir: &Path, name: &str, status: u8) -> (std::path::PathBuf, String) {
+    let tree = dir.join(format!("{name}-1.0"));
+    write(&tree, "main.c", &format!("/* {} */\nint main(void) {{ return {status}; }}\n", dir.display()));
+    write(&tree, "Makefile", "prog: main.o\n\t$(CC) -o $@ $<\n");
+    let file = dir.join(format!("{name}-1.0.tar.gz"));
+    let cmd = Cmd::new("tar").arg("--create").arg("--gzip").arg("--file").arg(&file).arg("--directory").arg(dir);
+    assert!(SHELL.run(&cmd.arg(format!("{name}-1.0"))).unwrap().status.success());
+    let sum = workdir::hash_file(&file).unwrap();
+    (file, sum)
+}
+
+/// A web server for `files` of one folder, as long as the test runs; its address.
+fn web_server(files: std::path::PathBuf) -> String {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+            let request = lines.next().unwrap_or_default();
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let name = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').to_owned();
+            let (status, body) = match std::fs::read(files.join(name)) {
+                Ok(body) => ("200 OK", body),
+                Err(_) => ("404 Not Found", Vec::new()),
+            };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_tarball_behind_a_url_is_fetched_checked_and_built() {
+    std::env::set_var("UKL_PROGRAM", UKL);
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let env = Env { shell: SHELL, cache: Cache::from_env().unwrap() };
+    let build = |out: &str, url: &str, sum: &str| {
+        let source = format!("source = {{ url = \"{url}\", sha256 = \"{sum}\", name = \"tree\" }}\n");
+        let rest = "build = [{ dir = \"tree\", run = \"make\" }]\nprogram = \"tree/prog\"\n";
+        write(&dir.join("project"), "ukl.toml", &format!("name = \"prog\"\n{source}{rest}"));
+        let manifest = manifest::load(&dir.join("project")).unwrap();
+        pipeline::program(&env, &manifest, &ImageDir::at(dir.join(out)), &mut Clock::default(), &mut |_| ())
+    };
+    let server = web_server(dir.to_owned());
+    let (here, here_sum) = tarball(dir, "here", 5);
+    let (there, there_sum) = tarball(dir, "there", 6);
+    let cases =
+        [(format!("file://{}", here.display()), &here_sum, 5), (format!("{server}/there-1.0.tar.gz"), &there_sum, 6)];
+    for (i, (url, sum, status)) in cases.iter().enumerate() {
+        let program = build(&format!("out{i}"), url, sum).unwrap_or_else(|error| panic!("{}", render(&error).0));
+        let ended = SHELL.run(&Cmd::new(&program.linked.twin)).unwrap().status.code();
+        assert_eq!(ended, Some(*status), "{url}");
+    }
+    // The second build needs neither file nor network.
+    std::fs::remove_file(&there).unwrap();
+    build("again", &cases[1].0, &there_sum).unwrap();
+
+    let refused = |url: &str, sum: &str, parts: &[&str]| {
+        let (text, code) = render(&build("refused", url, sum).unwrap_err());
+        assert_eq!(code, ukl::error::Class::Host.exit_code(), "{text}");
+        parts.iter().for_each(|part| assert!(text.contains(part), "no `{part}` in\n{text}"));
+        assert!(!dir.join("refused/stages/make/tree").exists(), "nothing was unpacked");
+    };
+    let wrong = "0".repeat(64);
+    let url = format!("{server}/here-1.0.tar.gz");
+    let expected = format!("checksum of `{url}` is wrong: expected {wrong}, got {here_sum}");
+    refused(&url, &wrong, &[&expected, "nothing was kept"]);
+    refused(&format!("{server}/gone-1.0.tar.gz"), &wrong, &["404", "gone-1.0.tar.gz"]);
+    refused(&format!("file://{}/gone.tar", dir.display()), &wrong, &["gone.tar"]);
+    write(dir, "text.tar", &format!("no tarball: {}\n", dir.display()));
+    let sum = workdir::hash_file(&dir.join("text.tar")).unwrap();
+    refused(&format!("{server}/text.tar"), &sum, &["tar"]);
+
+    // What has this test's checksums is of no use to anybody.
+    for sum in [here_sum, there_sum] {
+        let key = &workdir::hash(["tarball-1", &sum])[..24];
+        std::fs::remove_dir_all(env.cache.entry("upstream", key)).unwrap();
+    }
+}

@@ -4,18 +4,20 @@
 //! the exercises ask at `$HOST` instead of this machine when it is set: see guests/exercises.rs.
 //! A line `# ends: N` in it says that the server ends by itself then, with this status.
 //! Servers whose sources are fetched and built take minutes: `cargo test --test servers -- --include-ignored`.
-//! Ignored as well: each server compiled by clang (`by_clang`) and on two processors (`on_2_cpus`).
+//! Ignored as well: each server compiled by clang (`by_clang`) and on two processors (`on_2_cpus`), and what
+//! servers live through: they end, start again with their data, read their configuration anew, lose a worker.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod life;
 mod talk;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 use talk::Way;
 
 const UKL: &str = env!("CARGO_BIN_EXE_ukl");
@@ -36,6 +38,17 @@ fn main() {
             trials.push(trial.with_ignored_flag(slow || way != Way::Plain));
         }
     }
+    for server in ["redis", "memcached", "nginx", "lighttpd"] {
+        let trial = Trial::test(format!("{server}_stops_cleanly"), || life::stops_cleanly(server));
+        trials.push(trial.with_ignored_flag(true));
+    }
+    let mut life = |name: &str, run: fn() -> Result<(), Failed>| {
+        trials.push(Trial::test(name, run).with_ignored_flag(true));
+    };
+    life("redis_keeps_a_snapshot", life::redis_keeps_a_snapshot);
+    life("redis_keeps_a_log", life::redis_keeps_a_log);
+    life("nginx_reloads", life::nginx_reloads);
+    life("nginx_replaces_a_worker", life::nginx_replaces_a_worker);
     libtest_mimic::run(&arguments, trials).exit();
 }
 

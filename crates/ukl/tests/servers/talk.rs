@@ -52,7 +52,7 @@ pub fn test(folder: &Path, way: Way) -> Result<(), Failed> {
 /// Boots the image and lets the client speak to it; its output.
 fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, guest: u16, options: &[&str]) -> Result<String, Failed> {
     let storage = common::scratch(storage, &dir.root().join("scratch"));
-    let host = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let host = free_port()?;
     let mut run = Command::new(crate::UKL);
     run.arg("run").arg(dir.root()).args(["--timeout", "900", "-p", &format!("{host}:{guest}")]);
     run.args(common::options(&storage));
@@ -120,12 +120,22 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(Some(_))) {
-            // Its number may be somebody else's by now.
-            return;
-        }
-        let pid = self.0.id().to_string();
-        let _ = Command::new("sh").args(["-c", "kill -INT \"$0\"", &pid]).status();
-        let _ = self.0.wait();
+        interrupt(&mut self.0);
     }
+}
+
+/// Stops a `ukl run` as Ctrl-C would, and waits for it.
+pub fn interrupt(child: &mut Child) {
+    if matches!(child.try_wait(), Ok(Some(_))) {
+        // Its number may be somebody else's by now.
+        return;
+    }
+    let pid = child.id().to_string();
+    let _ = Command::new("sh").args(["-c", "kill -INT \"$0\"", &pid]).status();
+    let _ = child.wait();
+}
+
+/// A port of this machine that nobody uses.
+pub fn free_port() -> Result<u16, Failed> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

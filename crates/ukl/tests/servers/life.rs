@@ -1,0 +1,268 @@
+//! What a server lives through: it is asked to end and started again, its configuration changes, its workers die.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Failed;
+use ukl::manifest::{self, Manifest};
+use ukl::workdir::ImageDir;
+
+use crate::talk;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An image whose kernel has disks and shares, a state folder for its guests, and a port.
+struct World {
+    image: ImageDir,
+    port: u16,
+    inside: u16,
+    temp: tempfile::TempDir,
+}
+
+impl World {
+    fn new(example: &str) -> Result<Self, Failed> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example);
+        let mut manifest: Manifest = manifest::load(&folder)?;
+        manifest.kernel.storage = true;
+        let inside = manifest.ready.ok_or("the server's port")?;
+        let image = talk::build(&manifest)?;
+        Ok(World { image, port: talk::free_port()?, inside, temp: tempfile::tempdir()? })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(crate::UKL);
+        command.args(args).env("XDG_STATE_HOME", self.path("state")).stdin(Stdio::null());
+        command
+    }
+
+    /// A command of ours that must succeed; what it said.
+    fn ukl(&self, args: &[&str]) -> Result<String, Failed> {
+        let output = self.command(args).output()?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        if !output.status.success() {
+            return Err(format!("ukl {args:?}: {}\n{text}", output.status).into());
+        }
+        Ok(text)
+    }
+
+    /// Boots the image in the background as the guest `it`, until it answers.
+    fn start(&self, options: &[&str], args: &[&str]) -> Result<(), Failed> {
+        let image = self.image.root().display().to_string();
+        let ports = format!("{}:{}", self.port, self.inside);
+        let _ = self.ukl(&["rm", "it"]);
+        let mut words = vec!["run", "-d", "--name", "it", "-p", &ports];
+        words.extend(options);
+        words.push(&image);
+        if !args.is_empty() {
+            words.push("--");
+            words.extend(args);
+        }
+        self.ukl(&words).map(|_| ())
+    }
+
+    /// Asks the guest's program to end, and wants it to do so with status 0.
+    fn stop(&self) -> Result<(), Failed> {
+        let said = self.ukl(&["stop", "it"])?;
+        wants("stop", &said, "`it` has ended: exited 0")
+    }
+
+    /// What the server's own client says.
+    fn redis(&self, args: &[&str]) -> Result<String, Failed> {
+        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(args).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// What the web server answers to one request over a connection of its own; nothing when it does not.
+    fn get(&self, path: &str) -> Result<String, Failed> {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let output = Command::new("curl").args(["--silent", "--max-time", "20", &url]).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.ukl(&["rm", "--force", "it"]);
+    }
+}
+
+fn wants(what: &str, got: &str, part: &str) -> Result<(), Failed> {
+    match got.contains(part) {
+        true => Ok(()),
+        false => Err(format!("{what}: no `{part}` in\n{got}").into()),
+    }
+}
+
+/// Repeats `ask` until it says yes.
+fn until(what: &str, mut ask: impl FnMut() -> Result<bool, Failed>) -> Result<(), Failed> {
+    let start = Instant::now();
+    while !ask()? {
+        if start.elapsed() > PATIENCE {
+            return Err(format!("{what}: not within {} s", PATIENCE.as_secs()).into());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// Each server ends with status 0 when it gets SIGTERM.
+pub fn stops_cleanly(example: &str) -> Result<(), Failed> {
+    let world = World::new(example)?;
+    world.start(&[], &[])?;
+    world.stop()
+}
+
+/// Redis writes its data to a disk when it is asked to end, and has it after the next start.
+pub fn redis_keeps_a_snapshot() -> Result<(), Failed> {
+    let world = World::new("redis")?;
+    let disk = format!("{}:64M:/data", world.path("data.img").display());
+    let args = ["--protected-mode", "no", "--dir", "/data", "--save", "3600 1"];
+    world.start(&["--disk", &disk], &args)?;
+    wants("set", &world.redis(&["set", "kept", "yes"])?, "OK")?;
+    wants("fill", &world.redis(&["debug", "populate", "20000"])?, "OK").or_else(|_| fill(&world, 2000))?;
+    let size = world.redis(&["dbsize"])?;
+    world.stop()?;
+    world.start(&["--disk", &disk], &args)?;
+    wants("get", &world.redis(&["get", "kept"])?, "yes")?;
+    wants("dbsize", &world.redis(&["dbsize"])?, &size)?;
+    world.stop()
+}
+
+fn fill(world: &World, keys: usize) -> Result<(), Failed> {
+    let script = format!("for i = 1, {keys} do redis.call('set', 'k' .. i, i) end return {keys}");
+    wants("eval", &world.redis(&["eval", &script, "0"])?, &keys.to_string())
+}
+
+/// What Redis acknowledged with `appendfsync always` is there after its process was killed, and after a power cut.
+pub fn redis_keeps_a_log() -> Result<(), Failed> {
+    let world = World::new("redis")?;
+    let disk = format!("{}:64M:/data", world.path("data.img").display());
+    let log = ["--dir", "/data", "--save", "", "--appendonly", "yes", "--appendfsync", "always"];
+    let args = [&["--protected-mode", "no"], &log[..]].concat();
+    world.start(&["--disk", &disk], &args)?;
+    fill(&world, 1000)?;
+    wants("rewrite", &world.redis(&["bgrewriteaof"])?, "started")?;
+    wants("set", &world.redis(&["set", "first", "1"])?, "OK")?;
+    world.ukl(&["kill", "--signal", "KILL", "it"])?;
+    until("the end", || Ok(world.ukl(&["ps"])?.is_empty() && !world.is_running()?))?;
+    world.start(&["--disk", &disk], &args)?;
+    wants("after SIGKILL", &world.redis(&["get", "first"])?, "1")?;
+    wants("set", &world.redis(&["set", "second", "2"])?, "OK")?;
+    // QEMU is ended, as if the plug were pulled.
+    world.ukl(&["rm", "--force", "it"])?;
+    world.start(&["--disk", &disk], &args)?;
+    wants("after a power cut", &world.redis(&["mget", "first", "second"])?, "1\n2")?;
+    wants("dbsize", &world.redis(&["dbsize"])?, "1002")?;
+    world.stop()
+}
+
+impl World {
+    fn is_running(&self) -> Result<bool, Failed> {
+        let output = self.command(&["ps"]).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(["starting", "running", "ready"].iter().any(|state| text.contains(&format!("it    {state}"))))
+    }
+}
+
+/// nginx.conf of two workers that tell their numbers and `word`.
+fn nginx_conf(word: &str) -> String {
+    format!(
+        "worker_processes 2;\nerror_log /dev/console notice;\nevents {{}}\nhttp {{\n    access_log off;\n    \
+         client_body_temp_path /tmp/b;\n    proxy_temp_path /tmp/p;\n    fastcgi_temp_path /tmp/f;\n    \
+         uwsgi_temp_path /tmp/u;\n    scgi_temp_path /tmp/s;\n    keepalive_timeout 0;\n    server {{\n        \
+         listen 80;\n        location /pid {{ return 200 \"$pid\\n\"; }}\n        \
+         location /word {{ return 200 \"{word}\\n\"; }}\n    }}\n}}\n"
+    )
+}
+
+/// The worker that answers now.
+fn worker(world: &World) -> Result<u32, Failed> {
+    let mut pid = 0;
+    until("an answer", || {
+        pid = world.get("/pid")?.parse().unwrap_or(0);
+        Ok(pid != 0)
+    })?;
+    Ok(pid)
+}
+
+/// SIGHUP lets nginx read its configuration again: other workers, other answers, no connection refused.
+pub fn nginx_reloads() -> Result<(), Failed> {
+    let world = World::new("nginx")?;
+    let conf = world.path("conf");
+    fs::create_dir(&conf)?;
+    fs::write(conf.join("nginx.conf"), nginx_conf("before"))?;
+    world.start(&["--share", &format!("{}:/etc/nginx", conf.display())], &[])?;
+    wants("the first answer", &world.get("/word")?, "before")?;
+    let old = worker(&world)?;
+    fs::write(conf.join("nginx.conf"), nginx_conf("after"))?;
+    world.ukl(&["kill", "--signal", "HUP", "it"])?;
+    let mut refused = 0;
+    until("the new configuration", || {
+        let word = world.get("/word")?;
+        refused += u32::from(word.is_empty());
+        Ok(word == "after")
+    })?;
+    let new = worker(&world)?;
+    if new == old || refused != 0 {
+        return Err(format!("worker {old} became {new}, {refused} requests got no answer").into());
+    }
+    // A configuration that nginx refuses changes nothing.
+    fs::write(conf.join("nginx.conf"), "nonsense;\n")?;
+    world.ukl(&["kill", "--signal", "HUP", "it"])?;
+    std::thread::sleep(Duration::from_secs(2));
+    wants("after nonsense", &world.get("/word")?, "after")?;
+    world.stop()
+}
+
+/// A worker of nginx that is killed is replaced by its master.
+pub fn nginx_replaces_a_worker() -> Result<(), Failed> {
+    let world = World::new("nginx")?;
+    let conf = world.path("conf");
+    fs::create_dir(&conf)?;
+    fs::write(conf.join("nginx.conf"), nginx_conf("here"))?;
+    let mut run = world.command(&["run", "--shell", "--timeout", "600", "-p", &format!("{}:80", world.port)]);
+    run.args(["--share", &format!("{}:/etc/nginx", conf.display())]).arg(world.image.root());
+    let log = fs::File::create(world.path("console"))?;
+    let child = run.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).spawn()?;
+    let mut guest = Shell(child);
+    guest.types("/UKL")?;
+    let old = worker(&world)?;
+    guest.types(&format!("kill -9 {old}"))?;
+    let killed = format!("worker process {old} exited on signal 9");
+    until("the master's word", || Ok(fs::read_to_string(world.path("console"))?.contains(&killed)))?;
+    // Both workers answer now and then; none is the one that was killed, and one is younger.
+    let mut seen = Vec::new();
+    until("a new worker", || {
+        seen.push(worker(&world)?);
+        Ok(seen.iter().any(|pid| *pid > old + 1))
+    })?;
+    if seen.last() == Some(&old) {
+        return Err(format!("{old} still answers: {seen:?}").into());
+    }
+    guest.types("exit")
+}
+
+/// A guest with a shell at its console.
+struct Shell(Child);
+
+impl Shell {
+    fn types(&mut self, line: &str) -> Result<(), Failed> {
+        let input = self.0.stdin.as_mut().ok_or("no input")?;
+        writeln!(input, "{line}")?;
+        Ok(input.flush()?)
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        talk::interrupt(&mut self.0);
+    }
+}
