@@ -21,7 +21,7 @@ pub fn image(manifest: &Manifest) -> Result<Image, String> {
     let build = || {
         let env = Env { shell: Shell::default(), cache: Cache::from_env()? };
         let _lock = dir.lock(false)?;
-        pipeline::image(&env, manifest, &dir, &mut Clock::default(), &mut |_| ())
+        pipeline::image(&env, manifest, &dir, &mut Clock::silent(), &mut |_| ())
     };
     build().map_err(|error| render(&error).0)
 }

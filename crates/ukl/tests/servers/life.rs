@@ -10,7 +10,7 @@ use libtest_mimic::Failed;
 use ukl::manifest::{self, Manifest};
 use ukl::workdir::ImageDir;
 
-use crate::talk;
+use crate::{common, talk};
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,7 +29,7 @@ impl World {
         let mut manifest: Manifest = manifest::load(&folder)?;
         manifest.kernel.storage = true;
         let inside = manifest.ready.ok_or("the server's port")?;
-        let image = talk::build(&manifest)?;
+        let image = common::image(&manifest)?.dir;
         Ok(World { image, port: talk::free_port()?, inside, temp: tempfile::tempdir()? })
     }
 
@@ -74,10 +74,26 @@ impl World {
         wants("stop", &said, "`it` has ended: exited 0")
     }
 
+    fn is_running(&self) -> Result<bool, Failed> {
+        let output = self.command(&["ps", "--json"]).output()?;
+        let list: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+        Ok(["starting", "running", "ready"].iter().any(|state| list["result"]["guests"][0]["state"] == *state))
+    }
+
     /// What the server's own client says.
     fn redis(&self, args: &[&str]) -> Result<String, Failed> {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(args).output()?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let mut said = String::new();
+        until("the data", || {
+            let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(args).output()?;
+            said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            // It listens before it has read its data.
+            Ok(!said.starts_with("LOADING"))
+        })?;
+        Ok(said)
+    }
+
+    fn console_says(&self, text: &str) -> Result<(), Failed> {
+        until(text, || Ok(fs::read_to_string(self.path("console"))?.contains(text)))
     }
 
     /// What the web server answers to one request over a connection of its own; nothing when it does not.
@@ -127,7 +143,7 @@ pub fn redis_keeps_a_snapshot() -> Result<(), Failed> {
     let args = ["--protected-mode", "no", "--dir", "/data", "--save", "3600 1"];
     world.start(&["--disk", &disk], &args)?;
     wants("set", &world.redis(&["set", "kept", "yes"])?, "OK")?;
-    wants("fill", &world.redis(&["debug", "populate", "20000"])?, "OK").or_else(|_| fill(&world, 2000))?;
+    fill(&world, 2000)?;
     let size = world.redis(&["dbsize"])?;
     world.stop()?;
     world.start(&["--disk", &disk], &args)?;
@@ -152,7 +168,7 @@ pub fn redis_keeps_a_log() -> Result<(), Failed> {
     wants("rewrite", &world.redis(&["bgrewriteaof"])?, "started")?;
     wants("set", &world.redis(&["set", "first", "1"])?, "OK")?;
     world.ukl(&["kill", "--signal", "KILL", "it"])?;
-    until("the end", || Ok(world.ukl(&["ps"])?.is_empty() && !world.is_running()?))?;
+    until("the end", || Ok(!world.is_running()?))?;
     world.start(&["--disk", &disk], &args)?;
     wants("after SIGKILL", &world.redis(&["get", "first"])?, "1")?;
     wants("set", &world.redis(&["set", "second", "2"])?, "OK")?;
@@ -162,14 +178,6 @@ pub fn redis_keeps_a_log() -> Result<(), Failed> {
     wants("after a power cut", &world.redis(&["mget", "first", "second"])?, "1\n2")?;
     wants("dbsize", &world.redis(&["dbsize"])?, "1002")?;
     world.stop()
-}
-
-impl World {
-    fn is_running(&self) -> Result<bool, Failed> {
-        let output = self.command(&["ps"]).output()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(["starting", "running", "ready"].iter().any(|state| text.contains(&format!("it    {state}"))))
-    }
 }
 
 /// nginx.conf of two workers that tell their numbers and `word`.
@@ -234,20 +242,26 @@ pub fn nginx_replaces_a_worker() -> Result<(), Failed> {
     let child = run.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).spawn()?;
     let mut guest = Shell(child);
     guest.types("/UKL")?;
-    let old = worker(&world)?;
-    guest.types(&format!("kill -9 {old}"))?;
-    let killed = format!("worker process {old} exited on signal 9");
-    until("the master's word", || Ok(fs::read_to_string(world.path("console"))?.contains(&killed)))?;
-    // Both workers answer now and then; none is the one that was killed, and one is younger.
-    let mut seen = Vec::new();
-    until("a new worker", || {
-        seen.push(worker(&world)?);
-        Ok(seen.iter().any(|pid| *pid > old + 1))
-    })?;
-    if seen.last() == Some(&old) {
-        return Err(format!("{old} still answers: {seen:?}").into());
+    // Whoever answers is killed; with both of the first workers dead, one that the master started answers.
+    let first = worker(&world)?;
+    guest.types(&format!("kill -9 {first}"))?;
+    world.console_says(&format!("worker process {first} exited on signal 9"))?;
+    let second = started(&world)?.into_iter().find(|pid| *pid != first).ok_or("one worker only")?;
+    guest.types(&format!("kill -9 {second}"))?;
+    world.console_says(&format!("worker process {second} exited on signal 9"))?;
+    let now = worker(&world)?;
+    let all = started(&world)?;
+    if [first, second].contains(&now) || all.len() != 4 || !all.contains(&now) {
+        return Err(format!("{now} answers after {first} and {second} were killed; started were {all:?}").into());
     }
     guest.types("exit")
+}
+
+/// The workers that nginx has started, by its own words.
+fn started(world: &World) -> Result<Vec<u32>, Failed> {
+    let console = fs::read_to_string(world.path("console"))?;
+    let pids = console.lines().filter_map(|line| line.split("start worker process ").nth(1)?.trim().parse().ok());
+    Ok(pids.collect())
 }
 
 /// A guest with a shell at its console.

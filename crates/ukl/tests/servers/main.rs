@@ -5,13 +5,15 @@
 //! A line `# ends: N` in it says that the server ends by itself then, with this status.
 //! Servers whose sources are fetched and built take minutes: `cargo test --test servers -- --include-ignored`.
 //! Ignored as well: each server compiled by clang (`by_clang`) and on two processors (`on_2_cpus`), and what
-//! servers live through: they end, start again with their data, read their configuration anew, lose a worker.
+//! servers live through: they end, start again with their data, read their configuration anew, lose a worker;
+//! and the servers' own tests (`own_tests`).
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod life;
+mod own;
 mod talk;
 
 use std::fs;
@@ -49,6 +51,10 @@ fn main() {
     life("redis_keeps_a_log", life::redis_keeps_a_log);
     life("nginx_reloads", life::nginx_reloads);
     life("nginx_replaces_a_worker", life::nginx_replaces_a_worker);
+    for folder in own::folders() {
+        let name = format!("own_tests_of_{}", folder.file_name().unwrap().to_string_lossy());
+        trials.push(Trial::test(name, move || own::test(&folder)).with_ignored_flag(true));
+    }
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -50,12 +50,36 @@ pub fn test(folder: &Path, way: Way) -> Result<(), Failed> {
 }
 
 /// Boots the image and lets the client speak to it; its output.
-fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, guest: u16, options: &[&str]) -> Result<String, Failed> {
+fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, port: u16, options: &[&str]) -> Result<String, Failed> {
     let storage = common::scratch(storage, &dir.root().join("scratch"));
+    let shared = common::options(&storage);
+    let options: Vec<&str> = options.iter().copied().chain(shared.iter().map(String::as_str)).collect();
+    let (mut guest, host) = serve(dir, port, &options)?;
+    let script = folder.join("client.sh");
+    let mut client = Command::new("bash");
+    client.arg(&script).arg(host.to_string()).args(storage.shares.first().map(|share| &share.path));
+    let client = client.output()?;
+    let end = common::own_end(folder);
+    let ended = end.map(|_| guest.end()).transpose()?;
+    drop(guest);
+    if ended != end {
+        return Err(format!("the server's end is {ended:?}, not {end:?}:\n{}", console(dir)).into());
+    }
+    let errors = String::from_utf8_lossy(&client.stderr).into_owned();
+    errors.lines().filter(|line| line.starts_with("skip: ")).for_each(|line| eprintln!("{line}"));
+    quiet(dir)?;
+    let said = String::from_utf8_lossy(&client.stdout).into_owned();
+    if !client.status.success() {
+        return Err(format!("the client failed ({}):\n{said}{errors}\n{}", client.status, console(dir)).into());
+    }
+    Ok(said)
+}
+
+/// Boots the image in the foreground; comes back when it listens at `port`, which is the answer's port here.
+pub fn serve(dir: &ImageDir, port: u16, options: &[&str]) -> Result<(Guest, u16), Failed> {
     let host = free_port()?;
     let mut run = Command::new(crate::UKL);
-    run.arg("run").arg(dir.root()).args(["--timeout", "900", "-p", &format!("{host}:{guest}")]);
-    run.args(common::options(&storage));
+    run.arg("run").arg(dir.root()).args(["--timeout", "14400", "-p", &format!("{host}:{port}")]);
     run.args(options).stdin(Stdio::null()).stdout(Stdio::null());
     // What an earlier boot said is not about this one.
     let _ = fs::remove_file(dir.control());
@@ -70,27 +94,16 @@ fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, guest: u16, option
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    let script = folder.join("client.sh");
-    let mut client = Command::new("bash");
-    client.arg(&script).arg(host.to_string()).args(storage.shares.first().map(|share| &share.path));
-    let client = client.output()?;
-    let end = common::own_end(folder);
-    let ended = end.map(|_| guest.end()).transpose()?;
-    drop(guest);
+    Ok((guest, host))
+}
+
+/// The kernel must have had nothing to complain about.
+pub fn quiet(dir: &ImageDir) -> Result<(), Failed> {
     let console = console(dir);
-    if ended != end {
-        return Err(format!("the server's end is {ended:?}, not {end:?}:\n{console}").into());
+    match BAD.iter().find(|word| console.contains(**word)) {
+        Some(word) => Err(format!("the kernel says `{word}`:\n{console}").into()),
+        None => Ok(()),
     }
-    let errors = String::from_utf8_lossy(&client.stderr).into_owned();
-    errors.lines().filter(|line| line.starts_with("skip: ")).for_each(|line| eprintln!("{line}"));
-    if let Some(word) = BAD.iter().find(|word| console.contains(**word)) {
-        return Err(format!("the kernel says `{word}`:\n{console}").into());
-    }
-    let said = String::from_utf8_lossy(&client.stdout).into_owned();
-    if !client.status.success() {
-        return Err(format!("the client failed ({}):\n{said}{errors}\n{console}", client.status).into());
-    }
-    Ok(said)
 }
 
 fn control(dir: &ImageDir) -> formats::console::Control {
@@ -102,7 +115,7 @@ fn console(dir: &ImageDir) -> String {
 }
 
 /// A running `ukl run`: stopped as Ctrl-C would, when it was not stopped by its client.
-struct Guest(Child);
+pub struct Guest(Child);
 
 impl Guest {
     /// Waits until it ends by itself; its exit code, 255 when it was killed.

@@ -1,0 +1,130 @@
+//! The servers' own tests, as their sources have them, against a server in the kernel and against its twin.
+//!
+//! `tests/servers/NAME/` has a recipe, and `run.sh`, which writes a line for each case: its name, a blank, how it
+//! went. With `ready` in the recipe it runs on this machine, with the forwarded port and a folder as arguments.
+//! Else it runs in the guest, on this machine's own files, since such tests start their servers themselves: the
+//! file `server` is then what starts the program in the kernel, or the twin.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use libtest_mimic::Failed;
+use ukl::manifest;
+use ukl::workdir::ImageDir;
+
+use crate::{common, talk};
+
+/// Case → how it went.
+type Results = BTreeMap<String, String>;
+
+/// The servers that have such tests.
+pub fn folders() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/servers");
+    let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|folder| folder.join("run.sh").is_file());
+    folders.sort();
+    folders
+}
+
+/// Runs them in both modes, prints what is not the same, and wants a reason for it in `known.txt`.
+pub fn test(folder: &Path) -> Result<(), Failed> {
+    let manifest = manifest::load(folder)?;
+    let image = common::image(&manifest)?.dir;
+    let run = |twin: bool| -> Result<Results, Failed> {
+        let work = prepare(&image, folder, twin)?;
+        match manifest.ready {
+            Some(port) => outside(&image, folder, &work, port, twin)?,
+            None => inside(&image, &work)?,
+        }
+        results(&work)
+    };
+    let (app, twin) = (run(false)?, run(true)?);
+    let names: std::collections::BTreeSet<&String> = app.keys().chain(twin.keys()).collect();
+    let table: String = names.iter().map(|name| line(name, &app, &twin)).collect();
+    fs::write(image.root().join("own-results.txt"), &table)?;
+    let known = known(folder)?;
+    let differ: Vec<&&String> = names.iter().filter(|name| app.get(**name) != twin.get(**name)).collect();
+    let unexplained: String =
+        differ.iter().filter(|name| !known.contains_key(name.as_str())).map(|name| line(name, &app, &twin)).collect();
+    println!("{} cases, {} differ; all: {}", names.len(), differ.len(), image.root().join("own-results.txt").display());
+    match unexplained.is_empty() {
+        true => Ok(()),
+        false => Err(format!("app mode | twin\n{unexplained}").into()),
+    }
+}
+
+fn line(name: &str, app: &Results, twin: &Results) -> String {
+    let of = |results: &Results| results.get(name).cloned().unwrap_or("-".into());
+    format!("{name} {} | {}\n", of(app), of(twin))
+}
+
+/// A fresh folder with the tree as it was built, the tests' script, and what starts the server.
+fn prepare(image: &ImageDir, folder: &Path, twin: bool) -> Result<PathBuf, Failed> {
+    let work = image.root().join(if twin { "own-twin" } else { "own-app" });
+    let _ = fs::remove_dir_all(&work);
+    fs::create_dir_all(&work)?;
+    let tree = image.stage("make").join("tree");
+    let copied = Command::new("cp").arg("-a").arg(tree).arg(work.join("tree")).status()?;
+    if !copied.success() {
+        return Err("the tree was not copied".into());
+    }
+    fs::copy(folder.join("run.sh"), work.join("run.sh"))?;
+    fs::copy(folder.join("../enter.sh"), work.join("enter.sh"))?;
+    let server = work.join("server");
+    match twin {
+        true => drop(fs::copy(image.twin(), &server)?),
+        false => fs::write(&server, "\x7fUKL\n")?,
+    }
+    ukl::workdir::set_mode(&server, 0o755)?;
+    Ok(work)
+}
+
+/// Boots the server and runs the tests on this machine.
+fn outside(image: &ImageDir, folder: &Path, work: &Path, port: u16, twin: bool) -> Result<(), Failed> {
+    let options: &[&str] = if twin { &["--twin"] } else { &[] };
+    let (_guest, host) = talk::serve(image, port, options)?;
+    let script = folder.join("run.sh");
+    let client = Command::new("bash").arg(script).arg(host.to_string()).arg(work).status()?;
+    talk::quiet(image)?;
+    match client.success() {
+        true => Ok(()),
+        false => Err(format!("run.sh: {client}").into()),
+    }
+}
+
+/// Runs the tests in the guest.
+fn inside(image: &ImageDir, work: &Path) -> Result<(), Failed> {
+    let mut run = Command::new(crate::UKL);
+    run.arg("run").arg(image.root()).args(["--shell", "--timeout", "14400", "--share", "/:/host:ro", "--share"]);
+    run.arg(format!("{}:/srv", work.display())).stdin(Stdio::piped()).stdout(fs::File::create(work.join("console"))?);
+    let mut guest = run.spawn()?;
+    let mut input = guest.stdin.take().ok_or("no input")?;
+    input.write_all(b"sh /srv/enter.sh\nexit\n")?;
+    let status = guest.wait()?;
+    talk::quiet(image)?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("the guest: {status}").into()),
+    }
+}
+
+fn results(work: &Path) -> Result<Results, Failed> {
+    let text = fs::read_to_string(work.join("results"))?;
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    let results: Results = pairs.map(|(name, how)| (name.to_owned(), how.to_owned())).collect();
+    match results.is_empty() {
+        true => Err(format!("no results; see `{}`", work.display()).into()),
+        false => Ok(results),
+    }
+}
+
+/// Cases that differ, and why: `NAME: reason`.
+fn known(folder: &Path) -> Result<BTreeMap<String, String>, Failed> {
+    let path = folder.join("known.txt");
+    let text = if path.exists() { fs::read_to_string(path)? } else { String::new() };
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    Ok(lines.filter_map(|line| line.split_once(": ")).map(|(a, b)| (a.to_owned(), b.to_owned())).collect())
+}

@@ -1,0 +1,18 @@
+#!/bin/bash
+# All of memcached's `make test`; each script starts its servers itself. One line of results for each script.
+export PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C HOME=/tmp
+ulimit -n 4096
+cd /tmp/tree/memcached
+cp /tmp/server memcached-debug
+for script in t/*.t; do
+    timeout -k 10 900 perl -I. -It/lib "$script" >/tmp/out 2>&1 </dev/null
+    end=$?
+    echo "$script ok=$(grep -c '^ok' /tmp/out) not_ok=$(grep -c '^not ok' /tmp/out) end=$end$(grep -m 1 -o '^1\.\.0 # .*' /tmp/out | tr ' ' '_' | sed 's/^/ /')" >>/tmp/results
+    echo "== $script"
+    grep -v '^ok' /tmp/out
+done
+timeout -k 10 900 ./testapp >/tmp/out 2>&1 </dev/null
+end=$?
+echo "testapp ok=$(grep -c '^ok' /tmp/out) not_ok=$(grep -c '^not ok' /tmp/out) end=$end" >>/tmp/results
+echo "== testapp"
+grep -v '^ok' /tmp/out
