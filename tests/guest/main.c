@@ -90,7 +90,7 @@ static int wait_for(pid_t pid, int *status)
 	int done;
 
 	ready.fd = syscall(SYS_pidfd_open, pid, 0);
-	done = poll(&ready, 1, full_run ? 1800000 : 30000);
+	done = poll(&ready, 1, full_run ? 1800000 : 120000);
 	close(ready.fd);
 	if (done <= 0)
 		kill(-pid, SIGKILL);

@@ -103,6 +103,17 @@ pub enum What {
     Commands(Vec<Command>),
 }
 
+impl What {
+    /// How many programs run, one after the other.
+    fn programs(&self) -> usize {
+        match self {
+            What::Both(_) => 2,
+            What::Commands(commands) => commands.len(),
+            What::Program(_) | What::Twin(_) | What::Pid1(_) | What::Shell => 1,
+        }
+    }
+}
+
 /// How to boot; `None` takes what the image says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Options {
@@ -174,7 +185,7 @@ pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, fi
         Some(every) => {
             // Whether the guest is up is read from there: the last boot's must be gone.
             workdir::write_atomic(&files.control(), b"")?;
-            Some(Injector::start(every, files.control())?)
+            Some(Injector::start(every, files.control(), options.what.programs())?)
         }
         None => None,
     };

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
+use formats::console;
 
 use crate::error::Result;
 
@@ -25,14 +26,15 @@ pub(super) struct Injector {
 }
 
 impl Injector {
-    /// Sends one interrupt `every` so often, from the moment when the guest's init wrote to `control`.
-    pub(super) fn start(every: Duration, control: PathBuf) -> Result<Self> {
+    /// Sends one interrupt `every` so often, from the moment when the guest's init wrote to `control` until
+    /// `programs` programs have ended: a request that meets QEMU's own end can keep it from ending.
+    pub(super) fn start(every: Duration, control: PathBuf, programs: usize) -> Result<Self> {
         let folder = tempfile::tempdir().context("failed to create a folder for QEMU's monitor")?;
         let stop = Arc::new(AtomicBool::new(false));
         let (socket, stopped) = (folder.path().join("monitor"), stop.clone());
         let thread = std::thread::spawn(move || {
             // A monitor that went away is a guest that ended.
-            let _ = inject(&socket, &control, every, &stopped);
+            let _ = inject(&socket, &control, every, programs, &stopped);
         });
         Ok(Injector { folder, stop, thread: Some(thread) })
     }
@@ -52,7 +54,7 @@ impl Drop for Injector {
     }
 }
 
-fn inject(socket: &Path, control: &Path, every: Duration, stop: &AtomicBool) -> std::io::Result<()> {
+fn inject(socket: &Path, control: &Path, every: Duration, programs: usize, stop: &AtomicBool) -> std::io::Result<()> {
     // Before the kernel is up there is nobody to take one.
     while fs::metadata(control).map_or(0, |facts| facts.len()) == 0 {
         if stop.load(Ordering::Relaxed) {
@@ -67,7 +69,7 @@ fn inject(socket: &Path, control: &Path, every: Duration, stop: &AtomicBool) -> 
     from.read_line(&mut answer)?;
     to.write_all(b"{\"execute\":\"qmp_capabilities\"}\n")?;
     from.read_line(&mut answer)?;
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) && ended(control)? < programs {
         to.write_all(b"{\"execute\":\"inject-nmi\"}\n")?;
         answer.clear();
         // The answer, or an event: either says that QEMU keeps up.
@@ -79,6 +81,13 @@ fn inject(socket: &Path, control: &Path, every: Duration, stop: &AtomicBool) -> 
     Ok(())
 }
 
+/// How many programs have ended.
+fn ended(control: &Path) -> std::io::Result<usize> {
+    let text = fs::read(control)?;
+    let control = console::control(&String::from_utf8_lossy(&text));
+    Ok(control.runs.iter().filter(|run| run.end.is_some()).count())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,7 +97,7 @@ mod tests {
     fn interrupts_begin_when_the_guest_is_up_and_end_with_the_injector() {
         let dir = tempfile::tempdir().unwrap();
         let control = dir.path().join("control");
-        let injector = Injector::start(Duration::from_millis(1), control.clone()).unwrap();
+        let injector = Injector::start(Duration::from_millis(1), control.clone(), 1).unwrap();
         let listener = UnixListener::bind(injector.socket()).unwrap();
         fs::write(&control, "start\n").unwrap();
         let (mut qemu, _) = listener.accept().unwrap();
@@ -101,13 +110,17 @@ mod tests {
         }
         assert!(lines[0].contains("qmp_capabilities"), "{lines:?}");
         assert!(lines[1].contains("inject-nmi") && lines[2].contains("inject-nmi"), "{lines:?}");
-        drop((said, qemu));
+        fs::write(&control, "start\nrun 0\nexit 0\n").unwrap();
+        // No more requests after the program's end: the stream ends.
+        while said.read_line(&mut lines[0]).unwrap() > 0 {
+            let _ = qemu.write_all(b"{\"return\":{}}\n");
+        }
         drop(injector);
     }
 
     #[test]
     fn a_guest_that_never_comes_up_holds_nobody() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Injector::start(Duration::from_millis(1), dir.path().join("control")).unwrap());
+        drop(Injector::start(Duration::from_millis(1), dir.path().join("control"), 1).unwrap());
     }
 }
