@@ -175,7 +175,26 @@ static void open_console(void)
 static volatile pid_t current;
 static volatile sig_atomic_t stopped;
 
-/* The host sends lines `signal N`: the signal is for the program, whichever process that is by now. */
+/* Tells the host what is left of the memory; called from a signal handler, so without stdio's files. */
+static void report_memory(void)
+{
+	static const char name[] = "MemAvailable:";
+	char text[512], *at;
+	int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = 0;
+	at = strstr(text, name);
+	if (at)
+		report("memory %ld\n", atol(at + sizeof name - 1));
+}
+
+/*
+ * The host sends lines: `signal N`, for the program, whichever process that is
+ * by now, and `memory`, which asks what is left of it.
+ */
 static void listen_to_host(int unused)
 {
 	static char line[32];
@@ -192,6 +211,8 @@ static void listen_to_host(int unused)
 		}
 		line[length] = 0;
 		length = 0;
+		if (!strcmp(line, "memory"))
+			report_memory();
 		int number = strncmp(line, "signal ", 7) ? 0 : atoi(line + 7);
 		if (number == SIGTERM || number == SIGKILL)
 			stopped = number;

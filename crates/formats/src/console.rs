@@ -271,6 +271,27 @@ pub fn plain(line: &str) -> String {
     out
 }
 
+/// What a line of the kernel has that tells of a defect.
+const COMPLAINTS: [&str; 12] = [
+    "WARNING:",
+    "BUG:",
+    "Oops:",
+    "general protection",
+    "double fault",
+    "stack guard page",
+    "Kernel panic",
+    "INFO: task",
+    "rcu: INFO",
+    "possible recursive locking",
+    "possible circular locking",
+    "inconsistent lock state",
+];
+
+/// Does this line of the kernel tell of a defect?
+pub fn is_complaint(line: &str) -> bool {
+    COMPLAINTS.iter().any(|word| line.contains(word))
+}
+
 /// What init reported on the second serial port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Control {
@@ -280,6 +301,8 @@ pub struct Control {
     pub ready: bool,
     /// The address that a server gave the guest.
     pub address: Option<String>,
+    /// What the guest had left of its memory each time it was asked, in KiB.
+    pub available_kib: Vec<u64>,
     /// The commands that init began, in order.
     pub runs: Vec<Run>,
     /// What init could not do, in its own words.
@@ -297,7 +320,7 @@ pub struct Run {
     pub end: Option<End>,
 }
 
-/// Reads the control text: lines `start`, `run N`, `ready`, `address A`, `exit N`, `signal N`, `failed WHY`. A last line without its end is left out.
+/// Reads the control text: lines `start`, `run N`, `ready`, `address A`, `memory KIB`, `exit N`, `signal N`, `failed WHY`. A last line without its end is left out.
 pub fn control(text: &str) -> Control {
     let mut control = Control::default();
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -313,6 +336,8 @@ pub fn control(text: &str) -> Control {
             control.ready = true;
         } else if let Some(address) = line.strip_prefix("address ") {
             control.address = Some(address.to_string());
+        } else if let Some(kib) = line.strip_prefix("memory ").and_then(|kib| kib.parse().ok()) {
+            control.available_kib.push(kib);
         } else if let Some(why) = line.strip_prefix("failed ") {
             control.failed.push(why.to_string());
         } else if let Some(index) = number("run") {

@@ -1,7 +1,7 @@
 //! Console and control text, as kernels and init print it.
 #![allow(clippy::unwrap_used)]
 
-use formats::console::{control, plain, read, Control, End, Facts, Fault, Place, Rip, Run, LAST};
+use formats::console::{control, is_complaint, plain, read, Control, End, Facts, Fault, Place, Rip, Run, LAST};
 
 const OOPS: &str = "\
 [    0.412345] Run /init as init process\r
@@ -198,6 +198,18 @@ fn reports_that_are_cut_off_or_unknown() {
     let odd = control("start\nexit 300\nsignal 0\nsignal 99\nexit\nrun x\nSeaBIOS\n");
     assert_eq!(odd.unknown, ["exit 300", "signal 0", "signal 99", "exit", "run x", "SeaBIOS"]);
     assert!(odd.started && odd.runs.is_empty());
+}
+
+#[test]
+fn the_guest_says_what_is_left_of_its_memory() {
+    let text = control("start\nmemory 93180\nmemory 93176\nmemory x\nmem");
+    assert_eq!((text.available_kib, text.unknown), (vec![93180, 93176], vec!["memory x".to_owned()]));
+}
+
+#[test]
+fn a_warning_is_a_complaint_and_a_servers_word_is_none() {
+    assert!(is_complaint("[    1.234567] WARNING: CPU: 0 PID: 1 at mm/slab.c:1"));
+    assert!(!is_complaint("1:M # Warning: memory overcommit must be enabled"));
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! Measures the tool and its images: every sample is kept, the median and the range are reported.
 
+mod load;
+mod serve;
+mod server;
+mod table;
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,6 +19,9 @@ use crate::manifest::{self, Manifest};
 use crate::pipeline::{self, Clock, Env};
 use crate::term;
 use crate::workdir::{self, Cache, ImageDir};
+
+pub use serve::{serve, Boot, Mode, Plan as ServePlan, Report, Sample};
+pub use server::Server;
 
 /// The program that is measured: the first that everybody links.
 const HELLO: &str = include_str!("../../../examples/hello/main.c");

@@ -1,5 +1,6 @@
 //! The command line as typed words; what they mean is decided in `commands`.
 
+mod bench;
 mod guests;
 mod project;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::manifest::{self, Disk, Share};
 use crate::term;
 
+pub use bench::{BenchArgs, BenchCommand, ServeArgs};
 pub use guests::{AttendArgs, KillArgs, LogsArgs, RmArgs, StopArgs};
 pub use project::{
     ConfigureArgs, DefconfigArgs, ExplainArgs, InitArgs, MenuconfigArgs, OptionsArgs, Plat, PlatOption, ProjectOption,
@@ -325,35 +327,6 @@ pub struct CleanArgs {
     /// Whose image to remove.
     #[command(flatten)]
     pub target: Target,
-}
-
-/// `ukl bench`.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct BenchArgs {
-    /// What to measure.
-    #[command(subcommand)]
-    pub command: BenchCommand,
-}
-
-/// What to measure.
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum BenchCommand {
-    /// Hello: edit to image, QEMU start to output, sizes, least memory
-    Build {
-        /// How often
-        #[arg(long, value_name = "N", default_value_t = 5, value_parser = rounds)]
-        rounds: usize,
-        /// Build everything from nothing first, in a cache of its own (minutes)
-        #[arg(long)]
-        cold: bool,
-    },
-}
-
-fn rounds(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(rounds @ 1..=1000) => Ok(rounds),
-        _ => Err("a number from 1 to 1000 is wanted".into()),
-    }
 }
 
 /// `ukl test`.

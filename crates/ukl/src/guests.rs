@@ -6,6 +6,7 @@
 mod process;
 mod start;
 mod stop;
+mod watch;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +21,8 @@ use crate::workdir::{self, GuestDir, Guests, ImageDir};
 use process::Process;
 
 pub use start::{attend, start, Started};
-pub use stop::{remove, signal, stop, How};
+pub use stop::{remove, signal, stop, switch_off, How};
+pub use watch::Qemu;
 
 /// What `guest.json` says.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -262,6 +262,11 @@ impl Guests {
         Ok(Guests { root: std::path::absolute(base.join("ukl/guests"))? })
     }
 
+    /// Guests of nobody but the caller, in the folder `root`.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Guests { root: root.into() }
+    }
+
     /// The folder of the guest `name`, which may not exist.
     pub fn guest(&self, name: &str) -> GuestDir {
         GuestDir { root: self.root.join(name) }

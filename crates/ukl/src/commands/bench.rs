@@ -1,19 +1,52 @@
 //! `ukl bench`: measures, as a table or with every sample.
 
+use std::path::PathBuf;
+
+use anyhow::Context;
 use serde_json::json;
 
-use super::Answer;
-use crate::bench::{self, Plan};
-use crate::cli::BenchCommand;
+use super::{build, Answer};
+use crate::bench::{self, Plan, ServePlan};
+use crate::cli::{BenchCommand, ServeArgs};
 use crate::error::{fail, Class, Result};
 use crate::pipeline::Env;
+use crate::workdir::ImageDir;
+use crate::{manifest, templates, term};
 
 /// Measures and reports; asserts nothing.
 pub(super) fn bench(env: &Env, what: BenchCommand) -> Result<Answer> {
     if env.shell.dry_run {
         return Err(fail(Class::Usage, "a measurement cannot be a dry run").into());
     }
-    let BenchCommand::Build { rounds, cold } = what;
-    let measures = bench::build(env, Plan { rounds, cold })?;
-    Ok(Answer::new(bench::table(&measures), json!({ "rounds": rounds, "measures": measures })))
+    match what {
+        BenchCommand::Build { rounds, cold } => {
+            let measures = bench::build(env, Plan { rounds, cold })?;
+            Ok(Answer::new(bench::table(&measures), json!({ "rounds": rounds, "measures": measures })))
+        }
+        BenchCommand::Serve(args) => serve(env, &args),
+    }
+}
+
+/// Builds the example as it is in this program, and measures it.
+fn serve(env: &Env, args: &ServeArgs) -> Result<Answer> {
+    let name = args.server.name();
+    let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("build").join(format!("bench-{name}")));
+    let dir = ImageDir::at(std::path::absolute(folder)?);
+    let recipe = dir.stage("recipe");
+    if recipe.exists() {
+        std::fs::remove_dir_all(&recipe).with_context(|| format!("failed to remove `{}`", recipe.display()))?;
+    }
+    templates::begin(name, &recipe, false)?;
+    let image = build::from_manifest(env, &manifest::load(&recipe)?, &dir)?.0;
+    let plan = ServePlan {
+        server: args.server,
+        rounds: args.rounds,
+        requests: args.requests as usize,
+        connections: args.connections as usize,
+        depths: args.pipeline.iter().map(|depth| *depth as usize).collect(),
+        memory: !args.no_memory,
+    };
+    term::say(&format!("measuring {name}: what else runs on this machine is measured as well"));
+    let report = bench::serve(&image, &dir.stage("bench"), &plan)?;
+    Ok(Answer::new(report.table(), serde_json::to_value(&report)?))
 }

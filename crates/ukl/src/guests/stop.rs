@@ -75,6 +75,18 @@ fn bring_down(dir: &GuestDir, limit: Duration) -> Result<How> {
     Err(fail(Class::Host, format!("process {} does not end", process.pid)).into())
 }
 
+/// Ends a guest's QEMU, as if the plug were pulled, also when we are interrupted; waits until it has ended.
+pub fn switch_off(guest: &Guest) {
+    let Ok(Some(Record { process: Some(process), .. })) = record(&guest.dir) else { return };
+    for signal in [libc::SIGTERM, libc::SIGKILL] {
+        process.signal(signal);
+        let begun = Instant::now();
+        while process.is_alive() && begun.elapsed() < DOWN {
+            std::thread::sleep(TICK);
+        }
+    }
+}
+
 /// Sends the program of the guest `name` a signal. Errors: it does not run, or nobody there passes signals on.
 pub fn signal(guests: &Guests, name: &str, signal: i32) -> Result<Guest> {
     let guest = find(guests, name)?;
@@ -92,10 +104,15 @@ pub fn signal(guests: &Guests, name: &str, signal: i32) -> Result<Guest> {
 
 /// Sends the program a signal, through init.
 fn tell(dir: &GuestDir, signal: i32) -> std::io::Result<()> {
+    say(dir, &format!("signal {signal}"))
+}
+
+/// Sends init a line.
+pub(super) fn say(dir: &GuestDir, line: &str) -> std::io::Result<()> {
     let Some(pipe) = dir.run().pipe().map(|pipe| pipe.with_extension("in")) else { return Ok(()) };
     // Without a reader at the other end this fails at once.
     let mut pipe = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(pipe)?;
-    pipe.write_all(format!("signal {signal}\n").as_bytes())
+    pipe.write_all(format!("{line}\n").as_bytes())
 }
 
 /// Removes what an ended guest left. Error (class `Usage`): it runs, and `force` is not set.

@@ -71,7 +71,8 @@ fn said(text: &str) -> Vec<(bool, Vec<String>)> {
         }
     }
     // A complaint spoils every task: which of them it belongs to is not known.
-    let complaints: Vec<String> = messages.into_iter().filter(|message| read::is_complaint(message)).collect();
+    let complaints: Vec<String> =
+        messages.into_iter().filter(|message| formats::console::is_complaint(message)).collect();
     for task in tasks.iter_mut().filter(|_| !complaints.is_empty()) {
         task.0 = false;
         task.1.extend(complaints.iter().cloned());

@@ -29,22 +29,6 @@ pub(super) struct Block {
     pub end: Option<String>,
 }
 
-/// What a line of the kernel has that tells of a defect.
-const COMPLAINTS: [&str; 12] = [
-    "WARNING:",
-    "BUG:",
-    "Oops:",
-    "general protection",
-    "double fault",
-    "stack guard page",
-    "Kernel panic",
-    "INFO: task",
-    "rcu: INFO",
-    "possible recursive locking",
-    "possible circular locking",
-    "inconsistent lock state",
-];
-
 /// Reads the console's text: blocks of `case NAME`, lines, `end NAME HOW`, below `mode NAME`.
 pub(super) fn console(text: &str) -> Console {
     let mut console = Console::default();
@@ -77,12 +61,7 @@ struct Message<'a> {
 
 fn complaint(message: Message) -> Option<String> {
     let case = message.case?;
-    is_complaint(message.text).then(|| format!("{case}: {}", message.text))
-}
-
-/// Does this line of the kernel tell of a defect?
-pub(super) fn is_complaint(text: &str) -> bool {
-    COMPLAINTS.iter().any(|word| text.contains(word))
+    formats::console::is_complaint(message.text).then(|| format!("{case}: {}", message.text))
 }
 
 /// The text without the kernel's messages, and the messages.

@@ -6,6 +6,7 @@
 mod common;
 
 mod background;
+mod bench;
 mod exercises;
 mod network;
 mod world;

@@ -96,6 +96,11 @@ impl World {
         World { state: tempfile::tempdir().unwrap(), space: None, _turn: turn }
     }
 
+    /// The state folder: what a test leaves there is removed, and its processes are found.
+    pub fn folder(&self) -> &Path {
+        self.state.path()
+    }
+
     /// A command of this machine, in the namespace if there is one.
     pub fn command(&self, program: &str) -> Command {
         let mut command = match &self.space {

@@ -1,0 +1,123 @@
+//! What was measured of a server, as a table for a person.
+
+use super::serve::{Boot, Mode, Report, Sample};
+use super::Measure;
+
+/// A row's name, its number of digits, and what it shows of a load.
+type Row = (&'static str, usize, fn(&Sample) -> f64);
+
+const ROWS: [Row; 5] = [
+    ("requests/s", 0, |load| load.requests_per_s),
+    ("p50 (ms)", 2, |load| f64::from(load.p50_us) / 1000.0),
+    ("p99 (ms)", 2, |load| f64::from(load.p99_us) / 1000.0),
+    ("QEMU CPU (µs/request)", 1, |load| load.qemu_us_per_request),
+    ("memory taken (KiB)", 0, |load| load.available_kib[0] as f64 - load.available_kib[1] as f64),
+];
+
+impl Report {
+    /// Both modes side by side: median (least to most), and the ratio of the medians.
+    pub fn table(&self) -> String {
+        let mut text = format!(
+            "{}: {} requests by {} connections after {} to warm up; {} boots of each mode in turn; load average {} to {}\n",
+            self.server,
+            self.requests,
+            self.connections,
+            self.warm_up,
+            self.rounds,
+            self.load_average[0],
+            self.load_average[1],
+        );
+        text += &row("", "app mode", "twin", "app/twin");
+        text += &self.compared("first answer (s)", 2, |boot| boot.first_answer_s);
+        let depths: Vec<usize> = self.boots.first().map_or(Vec::new(), |boot| boot.loads.iter().map(depth).collect());
+        for (i, depth) in depths.into_iter().enumerate() {
+            for (name, digits, get) in ROWS {
+                let name = format!("{depth} deep: {name}");
+                text += &self.compared(&name, digits, |boot| boot.loads.get(i).map_or(f64::NAN, get));
+            }
+        }
+        if let [Some(app), Some(twin)] = [Mode::App, Mode::Twin].map(|mode| self.least_memory_mib.get(&mode)) {
+            text += &row("least memory (MiB)", &app.to_string(), &twin.to_string(), &ratio(*app as f64, *twin as f64));
+        }
+        let size = |name: &str| self.bytes.get(name).map_or(String::new(), u64::to_string);
+        text += &row("bzImage (bytes)", &size("bzImage"), &size("bzImage"), "");
+        text += &row("initrd (bytes)", &size("initrd"), &size("initrd with twin"), "");
+        text
+    }
+
+    fn compared(&self, name: &str, digits: usize, get: impl Fn(&Boot) -> f64) -> String {
+        let [app, twin] = [Mode::App, Mode::Twin].map(|mode| {
+            let samples = self.boots.iter().filter(|boot| boot.mode == mode).map(&get).collect();
+            Measure { name: "", unit: "", samples }
+        });
+        // Of a difference that may be nothing, no ratio can be told.
+        let quotient = if name.contains("taken") { String::new() } else { ratio(app.median(), twin.median()) };
+        row(name, &spread(&app, digits), &spread(&twin, digits), &quotient)
+    }
+}
+
+fn depth(load: &Sample) -> usize {
+    load.depth
+}
+
+fn row(name: &str, app: &str, twin: &str, quotient: &str) -> String {
+    format!("{name:<32} {app:>28} {twin:>28} {quotient:>9}\n")
+}
+
+fn ratio(app: f64, twin: f64) -> String {
+    format!("{:.2}", app / twin)
+}
+
+fn spread(measure: &Measure, digits: usize) -> String {
+    let (least, most) = measure.range();
+    format!("{:.digits$} ({least:.digits$} to {most:.digits$})", measure.median())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_modes_stand_side_by_side_with_their_spread() {
+        let boot = |mode, requests_per_s| {
+            let load = Sample {
+                depth: 16,
+                seconds: 1.0,
+                requests_per_s,
+                p50_us: 1500,
+                p99_us: 3000,
+                qemu_us_per_request: 50.0,
+                available_kib: [1000, 996],
+            };
+            Boot { mode, round: 1, first_answer_s: 1.5, loads: vec![load], end: "exited 0".into() }
+        };
+        let boots =
+            vec![boot(Mode::App, 300.0), boot(Mode::Twin, 200.0), boot(Mode::App, 100.0), boot(Mode::Twin, 50.0)];
+        let report = Report {
+            server: "redis",
+            rounds: 2,
+            requests: 1000,
+            warm_up: 100,
+            connections: 4,
+            kernel: "6.12".into(),
+            load_average: [0.5, 1.0],
+            boots,
+            least_memory_mib: [(Mode::App, 40), (Mode::Twin, 50)].into(),
+            bytes: [("bzImage", 2_000_000), ("initrd", 7), ("initrd with twin", 9)].into(),
+            qemu: [].into(),
+        };
+        let table = report.table();
+        let squeezed: Vec<String> =
+            table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        for want in [
+            "first answer (s) 1.50 (1.50 to 1.50) 1.50 (1.50 to 1.50) 1.00",
+            "16 deep: requests/s 200 (100 to 300) 125 (50 to 200) 1.60",
+            "16 deep: p99 (ms) 3.00 (3.00 to 3.00) 3.00 (3.00 to 3.00) 1.00",
+            "16 deep: memory taken (KiB) 4 (4 to 4) 4 (4 to 4)",
+            "least memory (MiB) 40 50 0.80",
+            "initrd (bytes) 7 9",
+        ] {
+            assert!(squeezed.iter().any(|line| line == want), "no `{want}` in\n{table}");
+        }
+    }
+}

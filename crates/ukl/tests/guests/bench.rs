@@ -1,0 +1,50 @@
+//! `ukl bench serve`: what it reports, and that nothing of it is left. Its numbers are not judged.
+
+use serde_json::Value;
+
+use crate::world::World;
+
+/// The words of a QEMU line that are neither files nor ports.
+fn options(line: &Value) -> Vec<String> {
+    let words = line.as_str().unwrap().split_whitespace();
+    words.filter(|word| !word.contains('/') && !word.contains("hostfwd")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_server_is_measured_in_both_modes_and_every_sample_is_kept() {
+    let world = World::new();
+    let folder = world.folder().join("bench");
+    let words = ["--json", "bench", "serve", "tcp_server", "--rounds", "1", "--requests", "200", "--connections", "4"];
+    let done =
+        world.ukl(&[&words[..], &["--pipeline", "1,8", "--no-memory", "--out", folder.to_str().unwrap()]].concat());
+    done.ends(0, &["round 1 of 1, app: first answer after ", "round 1 of 1, twin: "]);
+    let json: Value = serde_json::from_str(&done.out).unwrap();
+    let result = &json["result"];
+    assert_eq!((&result["server"], &result["requests"]), (&"tcp_server".into(), &200.into()), "{result}");
+    let boots = result["boots"].as_array().unwrap();
+    let modes: Vec<&Value> = boots.iter().map(|boot| &boot["mode"]).collect();
+    assert_eq!(modes, ["app", "twin"]);
+    for boot in boots {
+        assert_eq!(boot["end"], "exited 0", "{boot}");
+        let loads = boot["loads"].as_array().unwrap();
+        let depths: Vec<u64> = loads.iter().map(|load| load["depth"].as_u64().unwrap()).collect();
+        assert_eq!(depths, [1, 8]);
+        for load in loads.iter().chain([boot]) {
+            let numbers = load.as_object().unwrap().values().filter_map(Value::as_f64);
+            assert!(numbers.clone().count() >= 2 && numbers.clone().all(|number| number > 0.0), "{load}");
+        }
+        assert!(loads.iter().all(|load| load["p99_us"].as_u64() >= load["p50_us"].as_u64()), "{boot}");
+        assert!(loads.iter().all(|load| load["available_kib"][1].as_u64() > Some(10_000)), "{boot}");
+    }
+    assert!(result["bytes"]["initrd with twin"].as_u64() > result["bytes"]["initrd"].as_u64(), "{result}");
+    assert_eq!(options(&result["qemu"]["app"]), options(&result["qemu"]["twin"]));
+    world.nothing_is_left();
+}
+
+#[test]
+fn only_known_servers_are_measured_and_no_dry_run_is() {
+    let world = World::new();
+    world.ukl(&["bench", "serve", "apache"]).ends(2, &["redis, memcached, nginx, tcp_server"]);
+    world.ukl(&["bench", "serve", "redis", "--pipeline", "0"]).ends(2, &["0 is not in 1..=256"]);
+    world.ukl(&["--dry-run", "bench", "serve", "redis"]).ends(2, &["cannot be a dry run"]);
+}
