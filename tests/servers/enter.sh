@@ -16,6 +16,6 @@ mkdir -p $root/run $root/tmp
 # Interpreters flush each line; a file of the share would be written to each time.
 cp -a /srv/tree $root/tmp/tree
 cp /srv/server $root/tmp/server
-chroot $root /bin/bash /srv/run.sh >$root/tmp/log 2>&1 || echo "run.sh ended with $?" >>$root/tmp/log
-cp $root/tmp/log /srv/log
-cp $root/tmp/results /srv/results
+chroot $root /bin/bash /srv/inside.sh >$root/tmp/log 2>&1 || echo "inside.sh ended with $?" >>$root/tmp/log
+cat $root/tmp/log >>/srv/log
+cat $root/tmp/results >>/srv/results

@@ -1,9 +1,9 @@
 //! The servers' own tests, as their sources have them, against a server in the kernel and against its twin.
 //!
-//! `tests/servers/NAME/` has a recipe, and `run.sh`, which writes a line for each case: its name, a blank, how it
-//! went. With `ready` in the recipe it runs on this machine, with the forwarded port and a folder as arguments.
-//! Else it runs in the guest, on this machine's own files, since such tests start their servers themselves: the
-//! file `server` is then what starts the program in the kernel, or the twin.
+//! `tests/servers/NAME/` has a recipe and scripts, which write a line for each case: its name, a blank, how it went.
+//! `outside.sh` runs on this machine, with the forwarded port and a folder as arguments. `inside.sh` runs in the
+//! guest, on this machine's own files, for tests that start their servers themselves: the file `server` is then what
+//! starts the program in the kernel, or the twin.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +24,7 @@ type Results = BTreeMap<String, String>;
 pub fn folders() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/servers");
     let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
-    folders.retain(|folder| folder.join("run.sh").is_file());
+    folders.retain(|folder| folder.join("ukl.toml").is_file());
     folders.sort();
     folders
 }
@@ -35,9 +35,11 @@ pub fn test(folder: &Path) -> Result<(), Failed> {
     let image = common::image(&manifest)?.dir;
     let run = |twin: bool| -> Result<Results, Failed> {
         let work = prepare(&image, folder, twin)?;
-        match manifest.ready {
-            Some(port) => outside(&image, folder, &work, port, twin)?,
-            None => inside(&image, &work)?,
+        if let Some(port) = manifest.ready {
+            outside(&image, folder, &work, port, twin)?;
+        }
+        if folder.join("inside.sh").is_file() {
+            inside(&image, &work)?;
         }
         results(&work)
     };
@@ -61,7 +63,7 @@ fn line(name: &str, app: &Results, twin: &Results) -> String {
     format!("{name} {} | {}\n", of(app), of(twin))
 }
 
-/// A fresh folder with the tree as it was built, the tests' script, and what starts the server.
+/// A fresh folder with the tree as it was built, the tests' scripts, and what starts the server.
 fn prepare(image: &ImageDir, folder: &Path, twin: bool) -> Result<PathBuf, Failed> {
     let work = image.root().join(if twin { "own-twin" } else { "own-app" });
     let _ = fs::remove_dir_all(&work);
@@ -71,14 +73,19 @@ fn prepare(image: &ImageDir, folder: &Path, twin: bool) -> Result<PathBuf, Faile
     if !copied.success() {
         return Err("the tree was not copied".into());
     }
-    fs::copy(folder.join("run.sh"), work.join("run.sh"))?;
-    fs::copy(folder.join("../enter.sh"), work.join("enter.sh"))?;
+    for script in [folder.join("inside.sh"), folder.join("../enter.sh")].iter().filter(|script| script.is_file()) {
+        fs::copy(script, work.join(script.file_name().unwrap()))?;
+    }
     let server = work.join("server");
     match twin {
         true => drop(fs::copy(image.twin(), &server)?),
         false => fs::write(&server, "\x7fUKL\n")?,
     }
     ukl::workdir::set_mode(&server, 0o755)?;
+    // Scripts ask the server for its options; on this machine only the twin can answer.
+    if let Some(program) = manifest::load(folder)?.program {
+        fs::copy(image.twin(), work.join("tree").join(program))?;
+    }
     Ok(work)
 }
 
@@ -86,12 +93,12 @@ fn prepare(image: &ImageDir, folder: &Path, twin: bool) -> Result<PathBuf, Faile
 fn outside(image: &ImageDir, folder: &Path, work: &Path, port: u16, twin: bool) -> Result<(), Failed> {
     let options: &[&str] = if twin { &["--twin"] } else { &[] };
     let (_guest, host) = talk::serve(image, port, options)?;
-    let script = folder.join("run.sh");
+    let script = folder.join("outside.sh");
     let client = Command::new("bash").arg(script).arg(host.to_string()).arg(work).status()?;
     talk::quiet(image)?;
     match client.success() {
         true => Ok(()),
-        false => Err(format!("run.sh: {client}").into()),
+        false => Err(format!("outside.sh: {client}").into()),
     }
 }
 

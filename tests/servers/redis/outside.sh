@@ -5,8 +5,9 @@ set -u
 export LC_ALL=C
 cd "$2/tree/redis" || exit 1
 ln -sf "$(command -v redis-cli)" "$(command -v redis-benchmark)" src/
-# Which of several connections is served first is up to the network here; the test waits for ever when it is the other.
-skip=("BRPOPLPUSH with multiple blocked clients")
+# The first waits for ever when the network here does not deliver two connections in the order of their words. The
+# second occupies a port of this machine and wants the server not to get it.
+skip=("BRPOPLPUSH with multiple blocked clients" "CONFIG SET rollback on apply error")
 units=$(sed -n '/^set ::all_tests/,/^}/p' tests/test_helper.tcl | grep -o 'unit/[^ ]*' | grep -vE 'cluster|tls|shutdown')
 for unit in $units; do
     for try in 1 2 3; do
