@@ -1,9 +1,15 @@
 //! newc cpio archives, as the kernel unpacks them at boot; needs no root and is the same each time.
+//!
+//! The bytes are those of the kernel's own `usr/gen_init_cpio -t 0`, so that anybody can make them by hand.
 
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
 const TRAILER: &str = "TRAILER!!!";
+/// The kernel ignores inode 0; gen_init_cpio counts from here.
+const FIRST_INODE: u32 = 721;
+/// The device that gen_init_cpio says everything lies on.
+const DEVICE: (u32, u32) = (3, 1);
 /// A file's type within its mode.
 const TYPE: u32 = 0o170000;
 
@@ -94,8 +100,7 @@ pub fn write(entries: &[Entry]) -> Result<Vec<u8>> {
 
     let mut out = Vec::new();
     for (index, (path, entry)) in sorted.iter().enumerate() {
-        // The kernel ignores inode 0.
-        append(&mut out, path, entry, index as u32 + 1)?;
+        append(&mut out, path, entry, FIRST_INODE + index as u32)?;
     }
     append_fields(&mut out, TRAILER, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0], &[]);
     // cpio archives come in blocks of 512 bytes.
@@ -132,7 +137,8 @@ pub fn read(archive: &[u8]) -> Result<Vec<Entry>> {
         let kind = match mode & TYPE {
             0o040000 => Kind::Dir,
             0o100000 => Kind::File(data.to_vec()),
-            0o120000 => Kind::Symlink(String::from_utf8_lossy(data).into_owned()),
+            // With or without the NUL of gen_init_cpio.
+            0o120000 => Kind::Symlink(String::from_utf8_lossy(data.strip_suffix(b"\0").unwrap_or(data)).into_owned()),
             0o020000 => Kind::CharDevice { major, minor },
             0o060000 => Kind::BlockDevice { major, minor },
             0o010000 => Kind::Fifo,
@@ -152,19 +158,23 @@ fn normal(path: &str) -> Result<String> {
 }
 
 fn append(out: &mut Vec<u8>, path: &str, entry: &Entry, inode: u32) -> Result<()> {
+    let target;
     let (kind, links, data, major, minor): (u32, u32, &[u8], u32, u32) = match &entry.kind {
         Kind::Dir => (0o040000, 2, &[], 0, 0),
         Kind::File(data) => (0o100000, 1, data, 0, 0),
-        Kind::Symlink(target) => (0o120000, 1, target.as_bytes(), 0, 0),
+        Kind::Symlink(path) => {
+            target = format!("{path}\0");
+            (0o120000, 1, target.as_bytes(), 0, 0)
+        }
         Kind::CharDevice { major, minor } => (0o020000, 1, &[], *major, *minor),
         Kind::BlockDevice { major, minor } => (0o060000, 1, &[], *major, *minor),
-        Kind::Fifo => (0o010000, 1, &[], 0, 0),
+        Kind::Fifo => (0o010000, 2, &[], 0, 0),
     };
     let size = u32::try_from(data.len()).map_err(|_| Error::new(format!("{path}: larger than 4 GiB")))?;
     append_fields(
         out,
         path,
-        [inode, kind | entry.mode, entry.uid, entry.gid, links, 0, size, 0, 0, major, minor],
+        [inode, kind | entry.mode, entry.uid, entry.gid, links, 0, size, DEVICE.0, DEVICE.1, major, minor],
         data,
     );
     Ok(())
@@ -175,7 +185,7 @@ fn append_fields(out: &mut Vec<u8>, name: &str, fields: [u32; 11], data: &[u8]) 
     out.extend_from_slice(b"070701");
     // Behind the fields: the name's size with its NUL, and a checksum that newc leaves zero.
     for field in fields.into_iter().chain([name.len() as u32 + 1, 0]) {
-        out.extend_from_slice(format!("{field:08x}").as_bytes());
+        out.extend_from_slice(format!("{field:08X}").as_bytes());
     }
     out.extend_from_slice(name.as_bytes());
     out.push(0);

@@ -21,7 +21,7 @@ use crate::image::{Image, Info};
 use crate::initrd::{self, Command, Console, Mode};
 use crate::manifest::storage::{Kind as ShareKind, Storage};
 use crate::manifest::Network;
-use crate::run::Shell;
+use crate::run::{Cmd, Shell};
 use crate::workdir::{self, Cache, RunDir};
 
 use nmi::Injector;
@@ -179,7 +179,8 @@ pub fn run(shell: &Shell, cache: &Cache, image: &Image, options: &Options) -> Re
 pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, files: &RunDir) -> Result<BootRun> {
     let storage = storage_of(shell, image, options)?;
     let mut prepared = storage::prepare(shell, &image.dir, &storage)?;
-    let mut machine = machine(shell, cache, image, options, &storage, files)?;
+    let input = Input::of(options.attach, &options.what);
+    let mut machine = machine(shell, cache, image, options, &storage, files, input)?;
     machine.storage = prepared.qemu_words(&storage, machine.kind);
     let injector = match options.nmi.filter(|_| !shell.dry_run) {
         Some(every) => {
@@ -246,6 +247,15 @@ pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, fi
     Ok(BootRun { outcome, ends, first_output_s, ready_s, total_s, oops, console: streamed.console })
 }
 
+/// QEMU's call for an image that need not exist yet, with a person at the console; nothing is written or checked.
+pub fn command(cache: &Cache, image: &Image, options: &Options) -> Result<Cmd> {
+    let shell = &Shell { verbose: false, dry_run: true };
+    let storage = storage_of(shell, image, options)?;
+    let mut machine = machine(shell, cache, image, options, &storage, &image.dir.run(), Input::Lines)?;
+    machine.storage = storage::prepare(shell, &image.dir, &storage)?.qemu_words(&storage, machine.kind);
+    Ok(qemu::command(&machine))
+}
+
 fn no_boot(streamed: &stream::Streamed, files: &RunDir, command: &str) -> crate::error::Failure {
     let said = String::from_utf8_lossy(&streamed.errors).trim().to_owned();
     let text = match streamed.end {
@@ -287,6 +297,7 @@ fn machine(
     options: &Options,
     storage: &Storage,
     files: &RunDir,
+    input: Input,
 ) -> Result<qemu::Machine> {
     let info = &image.info;
     let cpus = options.cpus.unwrap_or(info.cpus);
@@ -297,7 +308,6 @@ fn machine(
         qemu::Engine::Tcg { .. } if options.icount => qemu::Engine::Counted,
         engine => engine,
     };
-    let input = Input::of(options.attach, &options.what);
     let mut words = options.words.clone();
     // Without init nobody watches.
     if !matches!(options.what, What::Pid1(_)) {

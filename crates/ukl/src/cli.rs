@@ -80,6 +80,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Build the image
     Build(BuildArgs),
+    /// Write a plain shell script with every command of the build and the boot
+    Script(ScriptArgs),
     /// Boot the image that was built last; exits as the program does
     Run(RunArgs),
     /// Build, then run
@@ -245,6 +247,23 @@ pub struct BuildArgs {
     #[command(flatten)]
     pub plat: PlatOption,
     /// How.
+    #[command(flatten)]
+    pub build: BuildOptions,
+}
+
+/// `ukl script`.
+#[derive(Debug, Clone, Args)]
+pub struct ScriptArgs {
+    /// A folder with ukl.toml, or C files [default: the current folder]
+    #[arg(value_name = "DIR|FILE")]
+    pub target: Vec<PathBuf>,
+    /// Where to write it [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Let GNU objcopy rename the symbols
+    #[arg(long)]
+    pub objcopy: bool,
+    /// How to build.
     #[command(flatten)]
     pub build: BuildOptions,
 }

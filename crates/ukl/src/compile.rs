@@ -34,16 +34,12 @@ pub fn compile(
     manifest: &Manifest,
     dir: &ImageDir,
 ) -> Result<Objects> {
-    let flags = flags(toolchain, sysroot, manifest);
-    let stage = dir.stage("compile");
-    let jobs: Vec<Job> = manifest.sources.iter().map(|source| job(manifest, source, &stage)).collect::<Result<_>>()?;
+    let compiler = compiler(toolchain, sysroot, manifest);
+    let jobs = jobs(manifest, dir)?;
     let key = Inputs::default().with("the compiler", &toolchain.id).with("the C library", &sysroot.key);
     let log = dir.log("compile");
     let outcomes = in_parallel(&jobs, |job| match job {
-        Job::Compile { source, object } => {
-            let cmd = Cmd::new(&toolchain.cc).args(&flags).cwd(&manifest.dir).env("LC_ALL", "C");
-            one(shell, cmd, &manifest.dir, &key, source, object)
-        }
+        Job::Compile { source, object } => one(shell, compiler.clone(), &manifest.dir, &key, source, object),
         Job::Take(path) => Ok(take(shell, path)),
     });
     let outcomes = outcomes.into_iter().collect::<Result<Vec<_>>>()?;
@@ -74,18 +70,33 @@ fn take(shell: &Shell, path: &Path) -> Outcome {
 }
 
 /// What becomes of one entry of `sources`.
-enum Job {
-    Compile { source: PathBuf, object: PathBuf },
+#[derive(Debug)]
+pub enum Job {
+    /// It is compiled: the source as the compiler gets it, and the object.
+    Compile {
+        /// As in the manifest.
+        source: PathBuf,
+        /// Below the image folder.
+        object: PathBuf,
+    },
+    /// It is an object or archive.
     Take(PathBuf),
 }
 
 impl Job {
-    fn output(self) -> PathBuf {
+    /// What is linked.
+    pub fn output(self) -> PathBuf {
         match self {
             Job::Compile { object, .. } => object,
             Job::Take(path) => path,
         }
     }
+}
+
+/// What becomes of the manifest's sources, in their order.
+pub fn jobs(manifest: &Manifest, dir: &ImageDir) -> Result<Vec<Job>> {
+    let stage = dir.stage("compile");
+    manifest.sources.iter().map(|source| job(manifest, source, &stage)).collect()
 }
 
 fn job(manifest: &Manifest, source: &Path, stage: &Path) -> Result<Job> {
@@ -115,7 +126,8 @@ fn object_name(source: &Path) -> PathBuf {
     Path::new("outside").join(place).join(name)
 }
 
-fn flags(toolchain: &Toolchain, sysroot: &Sysroot, manifest: &Manifest) -> Vec<String> {
+/// The compiler with every flag that all sources share.
+pub fn compiler(toolchain: &Toolchain, sysroot: &Sysroot, manifest: &Manifest) -> Cmd {
     let mut flags: Vec<String> = DEFAULT_FLAGS.map(str::to_owned).to_vec();
     flags.extend(manifest.cflags.iter().cloned());
     // The same sources give the same bytes, wherever project and cache lie.
@@ -123,16 +135,21 @@ fn flags(toolchain: &Toolchain, sysroot: &Sysroot, manifest: &Manifest) -> Vec<S
     flags.push(format!("-ffile-prefix-map={}=/musl", sysroot.dir.display()));
     // Last, so that no flag of the program undoes them.
     flags.extend(sysroot.cflags(toolchain));
-    flags
+    Cmd::new(&toolchain.cc).args(&flags).cwd(&manifest.dir).env("LC_ALL", "C")
+}
+
+/// Compiles one source with `compiler`.
+pub fn command(compiler: Cmd, source: &Path, object: &Path) -> Cmd {
+    // A source from elsewhere must not carry its place into the object either.
+    let place = source.parent().filter(|place| place.is_absolute());
+    let cmd = compiler.args(place.map(|place| format!("-ffile-prefix-map={}=.", place.display())));
+    cmd.arg("-c").arg(source).arg("-o").arg(object)
 }
 
 /// Compiles one source unless its object is fresh.
-fn one(shell: &Shell, cmd: Cmd, cwd: &Path, key: &Inputs, source: &Path, object: &Path) -> Result<Outcome> {
+fn one(shell: &Shell, compiler: Cmd, cwd: &Path, key: &Inputs, source: &Path, object: &Path) -> Result<Outcome> {
     let depfile = object.with_extension("o.d");
-    // A source from elsewhere must not carry its place into the object either.
-    let place = source.parent().filter(|place| place.is_absolute());
-    let cmd = cmd.args(place.map(|place| format!("-ffile-prefix-map={}=.", place.display())));
-    let cmd = cmd.arg("-MD").arg("-MF").arg(&depfile).arg("-c").arg(source).arg("-o").arg(object);
+    let cmd = command(compiler, source, object).arg("-MD").arg("-MF").arg(&depfile);
     let key = key.clone().with("the command line", cmd.display());
     match deps::inputs(&key, cwd, source, &depfile) {
         Some(before) if stamp::is_fresh(object, before.key()) => return Ok(Outcome::default()),

@@ -37,7 +37,7 @@ pub struct Configured {
 pub const OWN: &str = "[kernel] config";
 
 /// Environment variables with which a user's shell would change the build.
-const CLEARED: [&str; 9] =
+pub const CLEARED: [&str; 9] =
     ["MAKEFLAGS", "MAKEOVERRIDES", "CROSS_COMPILE", "KCFLAGS", "KAFLAGS", "KCPPFLAGS", "KBUILD_OUTPUT", "LLVM", "W"];
 
 /// Merges the fragments of the kernel line and of the manifest, and configures a build folder.
@@ -91,17 +91,27 @@ pub fn configure(
 
 /// Lets the kernel's own tools complete the configuration `text`.
 fn run(shell: &Shell, configured: &Configured, text: &str) -> Result<()> {
-    let fragment = configured.out.join("requested.config");
+    let fragment = fragment(configured);
     let log = configured.out.join("configure.log");
     if !shell.dry_run {
         workdir::write_atomic(&fragment, text.as_bytes())?;
         workdir::write_atomic(&log, b"")?;
     }
-    let cmd = make(configured).arg("allnoconfig").env("KCONFIG_ALLCONFIG", &fragment).log(&log);
+    let cmd = command(configured).log(&log);
     if !shell.run(&cmd)?.status.success() {
         return Err(configure_failure(&cmd, &log).into());
     }
     Ok(())
+}
+
+/// Where the requested options are written before [`command`] reads them.
+pub fn fragment(configured: &Configured) -> PathBuf {
+    configured.out.join("requested.config")
+}
+
+/// The kernel's own tools complete the requested options: whatever is not asked for is off.
+pub fn command(configured: &Configured) -> Cmd {
+    make(configured).arg("allnoconfig").env("KCONFIG_ALLCONFIG", fragment(configured))
 }
 
 /// What was asked for, and what the kernel's own tools made of it.
@@ -130,11 +140,15 @@ pub fn scratch(shell: &Shell, cache: &Cache, patched: &PatchedSource, toolchain:
     if !shell.dry_run {
         workdir::create_dir(&out)?;
     }
+    Ok(Scratch { configured: Configured { key, ..in_folder(shell, patched, out, toolchain) }, _lock })
+}
+
+/// A build of `patched` in the folder `out`, which belongs to the caller.
+pub fn in_folder(shell: &Shell, patched: &PatchedSource, out: PathBuf, toolchain: &Toolchain) -> Configured {
+    let compiler = kernel_compiler(shell, toolchain);
     let (tree, version) = (patched.tree.clone(), patched.version.clone());
-    Ok(Scratch {
-        configured: Configured { tree, out, key, inputs: Inputs::default(), version, cc: compiler.cc, ld: compiler.ld },
-        _lock,
-    })
+    let (key, inputs) = (String::new(), Inputs::default());
+    Configured { tree, out, key, inputs, version, cc: compiler.cc, ld: compiler.ld }
 }
 
 impl Scratch {

@@ -71,28 +71,18 @@ fn download(
     wanted: &[Condition],
     work: &Path,
 ) -> Result<String> {
-    let parts = work.join("sources.list.d");
     for (name, text) in lists {
-        workdir::write_atomic(&parts.join(name), text.as_bytes())?;
+        workdir::write_atomic(&work.join(LISTS).join(name), text.as_bytes())?;
     }
-    let package = work.join("package");
-    for dir in [&package, &work.join("lists/partial"), &work.join("cache/archives/partial"), &work.join("out")] {
-        workdir::create_dir(dir)?;
+    let package = work.join(PACKAGE);
+    for dir in FOLDERS.iter().chain(&["out"]) {
+        workdir::create_dir(&work.join(dir))?;
     }
-    let options = [
-        "Dir::Etc::sourcelist=/dev/null".to_owned(),
-        format!("Dir::Etc::sourceparts={}", parts.display()),
-        format!("Dir::State::lists={}", work.join("lists").display()),
-        format!("Dir::Cache={}", work.join("cache").display()),
-        // Our folder is private; apt's own user could not enter it.
-        "APT::Sandbox::User=root".to_owned(),
-    ];
-    let options: Vec<String> = options.into_iter().flat_map(|option| ["-o".to_owned(), option]).collect();
-    let apt = |program: &str| Cmd::new(program).arg("-q").args(&options).cwd(&package).env("LC_ALL", "C");
+    let apt = |program: &str| apt(program, work);
     // One unreachable third-party archive fails `update`, yet the package may still be there.
-    shell.run(&apt("apt-get").arg("update"))?;
+    shell.run(&update_command(work))?;
     let versions = if shell.dry_run { vec!["VERSION".to_owned()] } else { versions(shell, &apt, name, wanted)? };
-    get(shell, &apt, name, &versions)?;
+    get(shell, work, name, &versions)?;
     if shell.dry_run {
         return Ok(String::new());
     }
@@ -100,10 +90,46 @@ fn download(
     let text = String::from_utf8(workdir::read(&dsc)?)?;
     let files = checksums(&text);
     verify(&package, &files)?;
-    let unpack = Cmd::new("dpkg-source").args(["--no-check", "-x"]).arg(&dsc).arg(work.join("out/tree"));
+    let unpack = unpack_command(&dsc, &work.join("out/tree"));
     let context = || format!("unpacking `{name}` needs `apt-get install --yes dpkg-dev`");
     shell.check(&unpack, Class::Host).with_context(context)?;
     Ok(workdir::hash(files.iter().map(|(sha256, _)| sha256)))
+}
+
+/// Where apt reads the names of archives, below the private folder.
+pub const LISTS: &str = "sources.list.d";
+/// Where the package's files come to lie, below the private folder.
+pub const PACKAGE: &str = "package";
+/// What the private folder must have before apt runs.
+pub const FOLDERS: [&str; 4] = [LISTS, PACKAGE, "lists/partial", "cache/archives/partial"];
+
+/// A program of apt's that reads and writes nothing but the private folder `work`.
+fn apt(program: &str, work: &Path) -> Cmd {
+    let options = [
+        "Dir::Etc::sourcelist=/dev/null".to_owned(),
+        format!("Dir::Etc::sourceparts={}", work.join(LISTS).display()),
+        format!("Dir::State::lists={}", work.join("lists").display()),
+        format!("Dir::Cache={}", work.join("cache").display()),
+        // Our folder is private; apt's own user could not enter it.
+        "APT::Sandbox::User=root".to_owned(),
+    ];
+    let options = options.into_iter().flat_map(|option| ["-o".to_owned(), option]);
+    Cmd::new(program).arg("-q").args(options).cwd(work.join(PACKAGE)).env("LC_ALL", "C")
+}
+
+/// Asks the archives what there is.
+pub fn update_command(work: &Path) -> Cmd {
+    apt("apt-get", work).arg("update")
+}
+
+/// Downloads a source package: `name` or `name=version`.
+pub fn get_command(work: &Path, what: &str) -> Cmd {
+    apt("apt-get", work).args(["source", "--download-only", "--only-source", what])
+}
+
+/// Unpacks a source package, which somebody else has checked.
+pub fn unpack_command(dsc: &Path, tree: &Path) -> Cmd {
+    Cmd::new("dpkg-source").args(["--no-check", "-x"]).arg(dsc).arg(tree)
 }
 
 /// The versions that the archives offer and `wanted` admits, newest first.
@@ -143,10 +169,10 @@ fn versions(shell: &Shell, apt: &dyn Fn(&str) -> Cmd, name: &str, wanted: &[Cond
 }
 
 /// Downloads the first of `versions` that can be had: a mirror's list may be newer than its files.
-fn get(shell: &Shell, apt: &dyn Fn(&str) -> Cmd, name: &str, versions: &[String]) -> Result<()> {
+fn get(shell: &Shell, work: &Path, name: &str, versions: &[String]) -> Result<()> {
     let mut failure = None;
     for version in versions {
-        let cmd = apt("apt-get").args(["source", "--download-only", "--only-source", &format!("{name}={version}")]);
+        let cmd = get_command(work, &format!("{name}={version}"));
         let output = shell.run(&cmd)?;
         if output.status.success() {
             return Ok(());

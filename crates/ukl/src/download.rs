@@ -8,6 +8,12 @@ use crate::workdir;
 
 /// Downloads `url` to `file`. `file://` is a copy. Errors are of class `Host`.
 pub fn to_file(shell: &Shell, url: &str, file: &Path) -> Result<()> {
+    shell.check(&command(url, file)?, Class::Host)?;
+    Ok(())
+}
+
+/// The call that downloads `url` to `file`.
+pub fn command(url: &str, file: &Path) -> Result<Cmd> {
     let curl = ["--fail", "--location", "--silent", "--show-error", "--output"];
     // The first that is there; both take the rest from their environment (proxies, certificates).
     let there = |name: &str| std::env::var_os("PATH").is_some_and(|path| has(&path, name));
@@ -20,8 +26,7 @@ pub fn to_file(shell: &Shell, url: &str, file: &Path) -> Result<()> {
             return Err(failure.hint("sudo apt-get install curl").into());
         }
     };
-    shell.check(&cmd, Class::Host)?;
-    Ok(())
+    Ok(cmd)
 }
 
 fn has(path: &std::ffi::OsStr, name: &str) -> bool {

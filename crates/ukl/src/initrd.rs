@@ -16,7 +16,8 @@ use crate::sysroot::Sysroot;
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, Cache, ImageDir};
 
-pub use overlay::{command, environment, Command, Console, Mode, Mount};
+pub use base::{compressor, entries, init_commands, FILES, SOURCES};
+pub use overlay::{command, command_strings, environment, mount_strings, Command, Console, Mode, Mount};
 
 /// The initial RAM disk.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ pub fn build(
     let stage = image.stage("initrd");
     let base = stage.join("base.cpio.lz4");
     let archive = base::archive(manifest)?;
-    let mut inputs = Inputs::default();
+    let mut inputs = Inputs::default().with("the archive's format", "gen_init_cpio");
     for entry in formats::newc::read(&archive)? {
         inputs = inputs.with(&format!("/{}", entry.path), format!("{entry:?}"));
     }

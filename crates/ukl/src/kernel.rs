@@ -46,9 +46,12 @@ const STEPS_GUESS: u64 = 1450;
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// xz as a kernel needs it (see scripts/xz_wrap.sh there), at less than half of the time for 7 % more bytes.
-const XZ: &str = "#!/bin/sh\n\
+pub const XZ: &str = "#!/bin/sh\n\
     case \"$*\" in *--version*) exec xz \"$@\" ;; esac\n\
     exec xz --check=crc32 --threads=1 --x86 --lzma2=preset=1,mode=normal,mf=hc3,nice=12,depth=4\n";
+
+/// What a program's link makes in the build folder.
+pub const LINKED: [&str; 3] = ["vmlinux", "arch/x86/boot/bzImage", "arch/x86/boot/compressed/vmlinux"];
 
 /// Builds the kernel's objects if they are not in the cache, links `app` into it and copies the
 /// result to the image folder; does nothing when it is there already.
@@ -77,7 +80,7 @@ pub fn build(
     }
     let _held = objects(shell, cache, configured, image, progress)?;
     if shell.dry_run {
-        shell.run(&link_command(configured, &log))?;
+        shell.run(&link_command(configured).log(&log))?;
         return Ok(kernel);
     }
     link(shell, configured, app, &log)?;
@@ -113,7 +116,7 @@ pub fn objects(
 ) -> Result<Held> {
     let log = &image.log("kernel");
     if shell.dry_run {
-        shell.run(&objects_command(configured, log))?;
+        shell.run(&objects_command(configured).log(log))?;
         return Ok(Held { _lock: None });
     }
     let lock = cache.lock("kernel", &configured.key)?;
@@ -143,7 +146,7 @@ fn make_objects(
     let remembered = cache.fact(&format!("kernel-steps-{}", configured.version));
     let total = fs::read_to_string(&remembered).ok().and_then(|text| text.parse().ok()).unwrap_or(STEPS_GUESS);
     let mut steps = 0;
-    let cmd = objects_command(configured, log);
+    let cmd = objects_command(configured).log(log);
     let output = shell.run_with(&cmd, &mut |line| {
         if let Some(item) = step(line) {
             steps += 1;
@@ -170,11 +173,11 @@ pub(crate) fn log_message(log: &Path, tree: &Path) -> String {
 fn link(shell: &Shell, configured: &Configured, app: &AppArchive, log: &Path) -> Result<()> {
     let out = &configured.out;
     // An interrupted link may have left parts that look new.
-    for name in ["vmlinux", "arch/x86/boot/bzImage", "arch/x86/boot/compressed/vmlinux"] {
+    for name in LINKED {
         remove_if_there(&out.join(name))?;
     }
     workdir::copy_atomic(&app.path, &out.join("UKL.a"))?;
-    let cmd = link_command(configured, log);
+    let cmd = link_command(configured).log(log);
     let output = shell.run(&cmd)?;
     if output.status.success() {
         return Ok(());
@@ -183,16 +186,19 @@ fn link(shell: &Shell, configured: &Configured, app: &AppArchive, log: &Path) ->
     Err(failure::of_link(&cmd, log, &configured.tree).into())
 }
 
-fn objects_command(configured: &Configured, log: &Path) -> Cmd {
+/// The call of make that builds every object, the slow part.
+pub fn objects_command(configured: &Configured) -> Cmd {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    make(configured).arg(format!("-j{jobs}")).arg("bzImage").log(log)
+    make(configured).arg(format!("-j{jobs}")).arg("bzImage")
 }
 
-fn link_command(configured: &Configured, log: &Path) -> Cmd {
-    make(configured).arg("ukl-image").log(log)
+/// The call of make that links `UKL.a` of the build folder into them.
+pub fn link_command(configured: &Configured) -> Cmd {
+    make(configured).arg("ukl-image")
 }
 
-fn make(configured: &Configured) -> Cmd {
+/// Every call of make on the build folder begins like this.
+pub fn make(configured: &Configured) -> Cmd {
     config::make(configured).arg(format!("XZ={}", configured.out.join("xz").display())).limit(LIMIT)
 }
 

@@ -44,6 +44,7 @@ pub mod doctor;
 pub mod inspect;
 pub mod templates;
 pub mod lock;
+pub mod script;
 pub mod settings;
 pub mod cli;
 pub mod commands;

@@ -17,6 +17,8 @@ use crate::toolchain::Toolchain;
 use crate::workdir::{self, ImageDir};
 use crate::wrapper::Record;
 
+pub use script::{KNOWN, TEMPLATE};
+
 /// The program as one relocatable object, and its twin.
 #[derive(Debug, Clone)]
 pub struct Linked {
@@ -49,9 +51,9 @@ pub fn link(
         if known == Some(Some([true, true])) {
             return Ok(linked);
         }
-        shell.run(&inputs.executable(&linked.twin))?;
-        shell.run(&inputs.whole(&stage.join("whole.o")))?;
-        shell.run(&partial(toolchain, &stage, &linked.relocatable))?;
+        for cmd in inputs.commands(toolchain, dir) {
+            shell.run(&cmd)?;
+        }
         return Ok(linked);
     }
     let key = inputs.stamp(toolchain, sysroot)?;
@@ -78,6 +80,18 @@ pub fn link(
     stamp::write(&linked.twin, key)?;
     stamp::write(&linked.relocatable, key)?;
     Ok(linked)
+}
+
+/// The three calls of the linker: the twin, everything in one object, the same object with its sections merged
+/// as the linker script `partial.lds` beside it says.
+pub fn commands(
+    toolchain: &Toolchain,
+    sysroot: &Sysroot,
+    manifest: &Manifest,
+    objects: &[PathBuf],
+    dir: &ImageDir,
+) -> Result<[Cmd; 3]> {
+    Ok(Inputs::new(toolchain, sysroot, objects, &manifest.libs)?.commands(toolchain, dir))
 }
 
 /// Takes a program that `ukl cc` linked: its twin is the executable itself, its objects were kept.
@@ -118,6 +132,11 @@ pub fn recorded(shell: &Shell, toolchain: &Toolchain, record: &Record, dir: &Ima
     stamp::write(&linked.twin, key)?;
     stamp::write(&linked.relocatable, key)?;
     Ok(linked)
+}
+
+/// The linker's call for a static ring-3 executable.
+pub fn executable_command(toolchain: &Toolchain, sysroot: &Sysroot, objects: &[PathBuf], output: &Path) -> Result<Cmd> {
+    Ok(Inputs::new(toolchain, sysroot, objects, &[])?.executable(output))
 }
 
 /// Links `objects` to the static ring-3 executable `output`, for the guest's own programs.
@@ -175,6 +194,13 @@ impl Inputs {
 
     fn whole(&self, output: &Path) -> Cmd {
         self.command(&["-r", "-d"], output)
+    }
+
+    /// [`commands`].
+    fn commands(&self, toolchain: &Toolchain, dir: &ImageDir) -> [Cmd; 3] {
+        let stage = dir.stage("link");
+        let partial = partial(toolchain, &stage, &stage.join("program.o"));
+        [self.executable(&dir.twin()), self.whole(&stage.join("whole.o")), partial]
     }
 
     /// All that decides the outputs.

@@ -28,6 +28,11 @@ pub struct PatchedSource {
 ///
 /// Error (class `Kernel`): a patch does not apply; it names patch, file and hunk, and nothing is left.
 pub fn apply(shell: &Shell, cache: &Cache, source: &Source, version: &str) -> Result<PatchedSource> {
+    apply_all(shell, cache, source, &series(version)?)
+}
+
+/// The patches of the kernel line `version` in order: (name, text).
+pub fn series(version: &str) -> Result<Vec<(String, &'static str)>> {
     let series = file(version, "series")?.unwrap_or_default();
     let names = formats::series::parse(series).map_err(|error| error.of(format!("linux-patches/{version}/series")))?;
     let mut patches = Vec::new();
@@ -37,7 +42,13 @@ pub fn apply(shell: &Shell, cache: &Cache, source: &Source, version: &str) -> Re
             || fail(Class::Kernel, format!("linux-patches/{version}/series lists `{name}`, which is missing"));
         patches.push((name.clone(), text.ok_or_else(missing)?));
     }
-    apply_all(shell, cache, source, &patches)
+    Ok(patches)
+}
+
+/// The call of patch(1) in `tree`, which reads the patch from its standard input.
+pub fn command(tree: &Path) -> Cmd {
+    let options = ["-p1", "--fuzz=0", "--no-backup-if-mismatch", "--forward", "--batch", "--reject-file=-"];
+    Cmd::new("patch").args(options).cwd(tree).env("LC_ALL", "C")
 }
 
 /// Applies `patches` (name, text) in order to a copy of `source`.
@@ -72,8 +83,7 @@ fn apply_to(shell: &Shell, source: &Source, patches: &[(String, &str)], tree: &P
     let copy = Cmd::new("cp").args(["-a", "--link", "--"]).arg(source.tree.join(".")).arg(tree);
     shell.check(&copy, Class::Host)?;
     for (name, text) in patches {
-        let options = ["-p1", "--fuzz=0", "--no-backup-if-mismatch", "--forward", "--batch", "--reject-file=-"];
-        let cmd = Cmd::new("patch").args(options).cwd(tree).env("LC_ALL", "C").stdin(*text);
+        let cmd = command(tree).stdin(*text);
         let output = shell.run(&cmd)?;
         if !output.status.success() {
             return Err(rejected(name, &cmd, &output, &source.version).into());

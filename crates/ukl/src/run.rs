@@ -140,6 +140,21 @@ impl Cmd {
         self
     }
 
+    /// The program and its arguments.
+    pub fn words(&self) -> impl Iterator<Item = &OsStr> {
+        std::iter::once(self.program.as_os_str()).chain(self.args.iter().map(OsString::as_os_str))
+    }
+
+    /// Where it runs, unless it does not matter.
+    pub fn dir(&self) -> Option<&Path> {
+        self.cwd.as_deref()
+    }
+
+    /// What its environment has on top of ours.
+    pub fn variables(&self) -> &[(OsString, OsString)] {
+        &self.env
+    }
+
     /// The command as a person would paste it into a shell.
     pub fn display(&self) -> String {
         let mut words: Vec<String> = Vec::new();

@@ -24,6 +24,8 @@ pub struct Source {
     pub hash: String,
 }
 
+pub use tarball::{get_command, open_command, unpack_command};
+
 /// What neither the build nor a patch of ours looks at: half of the bytes.
 ///
 /// Patterns from the tree's top folder; `*` matches within one folder's name.

@@ -95,6 +95,20 @@ fn make(shell: &Shell, toolchain: &Toolchain, tree: &Path, work: &Path) -> Resul
     let build = work.join("build");
     workdir::create_dir(&build)?;
     let log = work.join("musl.log");
+    for cmd in commands(toolchain, tree, &build, &out) {
+        run(shell, &cmd.log(&log))?;
+    }
+    if shell.dry_run {
+        return Ok(());
+    }
+    for part in PARTS {
+        workdir::copy_atomic(&build.join("lib").join(part), &out.join("lib").join(part))?;
+    }
+    Ok(())
+}
+
+/// What builds musl of `tree` in the folder `build`: configure, make, and the headers' way to `out`, where the hook is.
+pub fn commands(toolchain: &Toolchain, tree: &Path, build: &Path, out: &Path) -> [Cmd; 3] {
     let hook = out.join("hook");
     let flags = toolchain.kernel_flags().join(" ");
     // The cache's place must not show in the bytes of an assertion's message.
@@ -107,22 +121,12 @@ fn make(shell: &Shell, toolchain: &Toolchain, tree: &Path, work: &Path) -> Resul
         .env("RANLIB", toolchain.ar.with_file_name("ranlib"))
         .env("CFLAGS", cflags)
         .env("LIBCC", &toolchain.libgcc)
-        .cwd(&build)
-        .log(&log);
-    run(shell, &configure)?;
+        .cwd(build);
     let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
     let make = Cmd::new("nice").args(["-n", "10", "make", "-s", &format!("-j{jobs}")]);
-    let make = make.args(PARTS.map(|part| format!("lib/{part}"))).cwd(&build).log(&log);
-    run(shell, &make)?;
+    let make = make.args(PARTS.map(|part| format!("lib/{part}"))).cwd(build);
     let install = Cmd::new("make").args(["install-headers", "prefix="]);
-    run(shell, &install.arg(format!("DESTDIR={}", out.display())).cwd(&build).log(&log))?;
-    if shell.dry_run {
-        return Ok(());
-    }
-    for part in PARTS {
-        workdir::copy_atomic(&build.join("lib").join(part), &out.join("lib").join(part))?;
-    }
-    Ok(())
+    [configure, make, install.arg(format!("DESTDIR={}", out.display())).cwd(build)]
 }
 
 /// Runs one step of the build; on failure the log outlives the temporary folder in the message.
@@ -143,10 +147,16 @@ fn run(shell: &Shell, cmd: &Cmd) -> Result<()> {
 }
 
 fn write_hook(toolchain: &Toolchain, out: &Path) -> Result<()> {
-    let assembler = inside_quotes(&toolchain.assembler.display().to_string());
-    workdir::write_atomic(&out.join("hook/sites.s"), SITES.as_bytes())?;
-    workdir::write_atomic(&out.join("hook/as"), AS.replace("@AS@", &assembler).as_bytes())?;
+    for (name, text) in hook(toolchain) {
+        workdir::write_atomic(&out.join("hook").join(name), text.as_bytes())?;
+    }
     workdir::set_mode(&out.join("hook/as"), 0o755)
+}
+
+/// The hook's files: what compilers take for the assembler (executable), and what it reads first.
+pub fn hook(toolchain: &Toolchain) -> [(&'static str, String); 2] {
+    let assembler = inside_quotes(&toolchain.assembler.display().to_string());
+    [("as", AS.replace("@AS@", &assembler)), ("sites.s", SITES.to_owned())]
 }
 
 fn inside_quotes(word: &str) -> String {
@@ -154,14 +164,16 @@ fn inside_quotes(word: &str) -> String {
 }
 
 /// The host's copy of the kernel's user-space headers, which every C library borrows.
-struct KernelHeaders {
+#[derive(Debug)]
+pub struct KernelHeaders {
     /// Folders to copy, with their names in the sysroot.
-    folders: Vec<(PathBuf, &'static str)>,
+    pub folders: Vec<(PathBuf, &'static str)>,
     /// Content of `linux/version.h`.
     version: String,
 }
 
-fn kernel_headers() -> Result<KernelHeaders> {
+/// Finds the kernel's headers. Error (class `Host`): they are not installed.
+pub fn kernel_headers() -> Result<KernelHeaders> {
     let missing = || fail(Class::Host, "the kernel's headers are not installed");
     let missing = || missing().hint("apt-get install --yes linux-libc-dev");
     let version = std::fs::read_to_string("/usr/include/linux/version.h").map_err(|_| missing())?;
@@ -178,9 +190,12 @@ fn kernel_headers() -> Result<KernelHeaders> {
     Ok(KernelHeaders { folders, version })
 }
 
+/// The host's copy of the BSD list macros.
+pub const QUEUE_HEADER: &str = "/usr/include/x86_64-linux-gnu/sys/queue.h";
+
 /// The BSD list macros: musl leaves them out, many programs want them, and they need nothing else.
 fn add_queue_header(include: &Path) -> Result<()> {
-    let host = Path::new("/usr/include/x86_64-linux-gnu/sys/queue.h");
+    let host = Path::new(QUEUE_HEADER);
     if host.exists() {
         workdir::copy_atomic(host, &include.join("sys/queue.h"))?;
     }

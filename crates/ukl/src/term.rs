@@ -82,16 +82,29 @@ pub fn is_interactive() -> bool {
 }
 
 /// Asks on standard error and reads one line; nothing typed means `default`.
-pub fn ask(question: &str, default: &str) -> Result<String> {
+///
+/// Fails as soon as `stopped` says so: a signal does not end the wait for a line.
+pub fn ask(question: &str, default: &str, stopped: &dyn Fn() -> bool) -> Result<String> {
     let mut stderr = std::io::stderr().lock();
     write!(stderr, "{question} [{default}]: ")?;
     stderr.flush()?;
+    while !has_input() {
+        anyhow::ensure!(!stopped(), "interrupted");
+    }
     let mut line = String::new();
     if std::io::stdin().read_line(&mut line)? == 0 {
         writeln!(stderr)?;
     }
+    anyhow::ensure!(!stopped(), "interrupted");
     let line = line.trim();
     Ok(if line.is_empty() { default.to_owned() } else { line.to_owned() })
+}
+
+/// Waits a moment for standard input, which a terminal has line by line.
+fn has_input() -> bool {
+    let mut stdin = libc::pollfd { fd: 0, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one descriptor, which lives as long as the call.
+    unsafe { libc::poll(&mut stdin, 1, 100) > 0 }
 }
 
 /// True when `error` only says that the reader of our output went away.

@@ -5,14 +5,14 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{linuxu, project, Answer};
-use crate::cli::{BuildArgs, BuildOptions, Target};
+use crate::cli::{BuildArgs, BuildOptions, ScriptArgs, Target};
 use crate::error::{fail, Class, Result};
 use crate::image::Image;
 use crate::manifest::{self, Manifest};
 use crate::pipeline::{self, Clock, Env, Stage};
 use crate::term;
 use crate::workdir::ImageDir;
-use crate::{kernel, lock};
+use crate::{kernel, lock, script, toolchain, workdir};
 
 /// Builds the image and says where it is.
 pub(super) fn build(env: &Env, args: &BuildArgs) -> Result<Answer> {
@@ -48,6 +48,28 @@ pub(super) fn locked<T>(
     Ok(done)
 }
 
+/// `ukl script`.
+pub(super) fn script(env: &Env, args: &ScriptArgs) -> Result<Answer> {
+    let target = Target { target: args.target.clone(), out: None };
+    let manifest = manifest(&target, &args.build)?;
+    let pins = match project::has_manifest(&target) {
+        true => lock::read(&manifest.dir)?.unwrap_or_default(),
+        false => Vec::new(),
+    };
+    // As the user calls it, where that is possible.
+    let ukl = match toolchain::which("ukl") {
+        Some(_) => "ukl".to_owned(),
+        None => std::env::current_exe()?.display().to_string(),
+    };
+    let text = script::script(env, &manifest, &pins, &ukl, args.objcopy)?;
+    let Some(output) = &args.output else { return Ok(Answer::new(text.clone(), json!({ "script": text }))) };
+    if !env.shell.dry_run {
+        workdir::write_atomic(output, text.as_bytes())?;
+        workdir::set_mode(output, 0o755)?;
+    }
+    Ok(Answer::new("", json!({ "file": output })))
+}
+
 /// `ukl update`.
 pub(super) fn update(env: &Env, project: &Path) -> Result<Answer> {
     let manifest = manifest::load(project)?;
@@ -57,9 +79,9 @@ pub(super) fn update(env: &Env, project: &Path) -> Result<Answer> {
     let old = lock::read(&manifest.dir).ok().flatten().unwrap_or_default();
     let pins = lock::update(env, &manifest)?;
     let line = |pin: &lock::Pin| {
-        let before = old.iter().find(|old| old.package == pin.package).map(|old| old.version.as_str());
-        let note = match before {
-            Some(before) if before != pin.version => format!("  (was {before})"),
+        let note = match old.iter().find(|old| old.package == pin.package) {
+            Some(before) if before.version != pin.version => format!("  (was {})", before.version),
+            Some(before) if before.sha256 != pin.sha256 => "  (other contents than before)".to_owned(),
             _ => String::new(),
         };
         format!("{} {}{note}\n", pin.package, pin.version)

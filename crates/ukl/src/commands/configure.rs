@@ -12,6 +12,7 @@ use crate::error::{fail, Class, Result};
 use crate::manifest::edit::Edit;
 use crate::manifest::{self, Manifest, Platform};
 use crate::pipeline::Env;
+use crate::run::interrupted;
 use crate::settings::{self, Change, Kernel};
 use crate::{term, workdir};
 
@@ -98,7 +99,7 @@ pub(super) fn menuconfig(env: &Env, args: &MenuconfigArgs) -> Result<Answer> {
     let screens = kernel.tool("menuconfig");
     if let Some(mut child) = env.shell.spawn(&screens, Stdio::inherit(), Stdio::inherit(), Stdio::inherit())? {
         let status = child.wait()?;
-        anyhow::ensure!(!crate::run::interrupted(), "interrupted");
+        anyhow::ensure!(!interrupted(), "interrupted");
         if !status.success() {
             return Err(fail(Class::Host, format!("`make menuconfig` failed ({status})"))
                 .command(screens.display())
@@ -201,7 +202,7 @@ fn ask(manifest: &Manifest) -> Result<Wanted> {
     let memory = until("memory", &size, |text| manifest::memory_mib(text).map(|_| text.to_owned()))?;
     let mut set = Vec::new();
     loop {
-        let option = term::ask("kernel option to set, OPTION or OPTION=VALUE", "no more")?;
+        let option = term::ask("kernel option to set, OPTION or OPTION=VALUE", "no more", &interrupted)?;
         if option == "no more" {
             break;
         }
@@ -219,10 +220,9 @@ fn ask(manifest: &Manifest) -> Result<Wanted> {
 /// Asks until the answer can be used.
 fn until<T>(question: &str, default: &str, parse: impl Fn(&str) -> std::result::Result<T, String>) -> Result<T> {
     loop {
-        match parse(&term::ask(question, default)?) {
+        match parse(&term::ask(question, default, &interrupted)?) {
             Ok(value) => return Ok(value),
             Err(what) => term::say(&what),
         }
-        anyhow::ensure!(!crate::run::interrupted(), "interrupted");
     }
 }

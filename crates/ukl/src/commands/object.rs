@@ -41,7 +41,10 @@ pub(super) fn prefix(args: &PrefixArgs, dry_run: bool) -> Result<Answer> {
     let sites = if args.sites { formats::sites::rewrite(&mut bytes, formats::sites::ENTRY).map_err(bad)? } else { 0 };
     let names = formats::prefix::default_exempt();
     let exempt = |name: &str| args.exempt && names.contains(name);
-    let renamed = if is_archive {
+    let renamed = if args.prefix.is_empty() {
+        // Nothing to rename.
+        Ok(bytes)
+    } else if is_archive {
         formats::prefix::prefix_archive(&bytes, &args.prefix, &exempt)
     } else {
         formats::prefix::prefix(&bytes, &args.prefix, &exempt)

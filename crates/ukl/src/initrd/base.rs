@@ -18,7 +18,7 @@ use crate::workdir::{self, Cache};
 
 const LIST: &str = include_str!("../../../../initrd/files.list");
 /// What init is compiled from.
-const SOURCES: [(&str, &str); 5] = [
+pub const SOURCES: [(&str, &str); 5] = [
     ("init.c", include_str!("../../../../initrd/init.c")),
     ("net.c", include_str!("../../../../initrd/net.c")),
     ("dhcp.c", include_str!("../../../../initrd/dhcp.c")),
@@ -26,7 +26,7 @@ const SOURCES: [(&str, &str); 5] = [
     ("init.h", include_str!("../../../../initrd/init.h")),
 ];
 /// What the list's locations name.
-const FILES: [(&str, &str); 4] = [
+pub const FILES: [(&str, &str); 4] = [
     ("etc/passwd", include_str!("../../../../initrd/etc/passwd")),
     ("etc/group", include_str!("../../../../initrd/etc/group")),
     ("etc/hosts", include_str!("../../../../initrd/etc/hosts")),
@@ -45,18 +45,12 @@ pub(super) fn init(shell: &Shell, cache: &Cache, toolchain: &Toolchain, sysroot:
     if entry.exists() {
         return Ok(program);
     }
-    let units = || SOURCES.iter().filter_map(|(name, _)| name.strip_suffix(".c"));
-    let compile = |dir: &Path| {
-        let cmd = Cmd::new(&toolchain.cc).args(sysroot.cflags(toolchain)).args(CFLAGS).arg("-c");
-        cmd.args(units().map(|unit| format!("{unit}.c"))).cwd(dir)
-    };
-    let link = |dir: &Path| {
-        let objects: Vec<PathBuf> = units().map(|unit| dir.join(format!("{unit}.o"))).collect();
-        link::executable(shell, toolchain, sysroot, &objects, &dir.join("init"), &dir.join("link.log"))
+    let make = |dir: &Path| -> Result<()> {
+        shell.check(&compile(toolchain, sysroot, dir), Class::Host)?;
+        link::executable(shell, toolchain, sysroot, &objects(dir), &dir.join("init"), &dir.join("link.log"))
     };
     if shell.dry_run {
-        shell.run(&compile(&entry))?;
-        link(&entry)?;
+        make(&entry)?;
         return Ok(program);
     }
     let _lock = cache.lock("init", &key)?;
@@ -65,11 +59,35 @@ pub(super) fn init(shell: &Shell, cache: &Cache, toolchain: &Toolchain, sysroot:
         for (name, text) in SOURCES {
             workdir::write_atomic(&staging.path().join(name), text.as_bytes())?;
         }
-        shell.check(&compile(staging.path()), Class::Host)?;
-        link(staging.path())?;
+        make(staging.path())?;
         workdir::commit(&staging.keep(), &entry)?;
     }
     Ok(program)
+}
+
+fn units() -> impl Iterator<Item = &'static str> {
+    SOURCES.iter().filter_map(|(name, _)| name.strip_suffix(".c"))
+}
+
+fn objects(dir: &Path) -> Vec<PathBuf> {
+    units().map(|unit| dir.join(format!("{unit}.o"))).collect()
+}
+
+/// Compiles the sources that lie in `dir`.
+fn compile(toolchain: &Toolchain, sysroot: &Sysroot, dir: &Path) -> Cmd {
+    let cmd = Cmd::new(&toolchain.cc).args(sysroot.cflags(toolchain)).args(CFLAGS).arg("-c");
+    cmd.args(units().map(|unit| format!("{unit}.c"))).cwd(dir)
+}
+
+/// What makes init of the [`SOURCES`] in `dir`: the compiler's call and the linker's.
+pub fn init_commands(toolchain: &Toolchain, sysroot: &Sysroot, dir: &Path) -> Result<[Cmd; 2]> {
+    let link = link::executable_command(toolchain, sysroot, &objects(dir), &dir.join("init"))?;
+    Ok([compile(toolchain, sysroot, dir), link])
+}
+
+/// Everything but init and the commands.
+pub fn entries(manifest: &Manifest) -> Result<Vec<Entry>> {
+    Ok(newc::read(&archive(manifest)?)?)
 }
 
 /// The uncompressed archive of everything but init and the commands.
@@ -88,8 +106,12 @@ pub(super) fn archive(manifest: &Manifest) -> Result<Vec<u8>> {
 
 /// Compresses as the kernel unpacks fastest: LZ4 in its legacy frame.
 pub(super) fn compress(shell: &Shell, archive: Vec<u8>) -> Result<Vec<u8>> {
-    let cmd = Cmd::new("lz4").args(["-l", "-9", "-c", "-q"]).stdin(archive);
-    Ok(shell.check(&cmd, Class::Host)?.stdout)
+    Ok(shell.check(&compressor().stdin(archive), Class::Host)?.stdout)
+}
+
+/// The call of lz4, which reads standard input and writes standard output.
+pub fn compressor() -> Cmd {
+    Cmd::new("lz4").args(["-l", "-9", "-c", "-q"])
 }
 
 /// Reads the syntax of the kernel's `usr/gen_init_cpio.c`.

@@ -123,6 +123,21 @@ const COMMANDS_MAX: usize = (1 << 18) - 1;
 
 /// The file that init reads: see `initrd/init.c`.
 fn command_file(mode: &Mode) -> Result<Vec<u8>> {
+    let strings = command_strings(mode);
+    if let Some(bad) = strings.iter().find(|string| string.contains('\0')) {
+        return Err(fail(Class::Usage, format!("{bad:?} has a NUL byte: no program can get it as an argument")).into());
+    }
+    let file: Vec<u8> = strings.into_iter().flat_map(|string| [string.into_bytes(), vec![0]].concat()).collect();
+    if file.len() > COMMANDS_MAX {
+        let text =
+            format!("{} bytes of arguments and environment are too many: {COMMANDS_MAX} can be passed", file.len());
+        return Err(fail(Class::Usage, text).into());
+    }
+    Ok(file)
+}
+
+/// What that file says: strings that each end with a NUL.
+pub fn command_strings(mode: &Mode) -> Vec<String> {
     let console = match mode.console {
         Console::Raw => "raw",
         Console::Port => "port",
@@ -137,23 +152,18 @@ fn command_file(mode: &Mode) -> Result<Vec<u8>> {
         strings.extend(command.argv.iter().cloned());
         strings.extend(command.env.iter().map(|(name, value)| format!("{name}={value}")));
     }
-    if let Some(bad) = strings.iter().find(|string| string.contains('\0')) {
-        return Err(fail(Class::Usage, format!("{bad:?} has a NUL byte: no program can get it as an argument")).into());
-    }
-    let file: Vec<u8> = strings.into_iter().flat_map(|string| [string.into_bytes(), vec![0]].concat()).collect();
-    if file.len() > COMMANDS_MAX {
-        let text =
-            format!("{} bytes of arguments and environment are too many: {COMMANDS_MAX} can be passed", file.len());
-        return Err(fail(Class::Usage, text).into());
-    }
-    Ok(file)
+    strings
 }
 
 /// The file that init reads: see `initrd/storage.c`.
 fn mounts_file(mounts: &[Mount]) -> Vec<u8> {
+    mount_strings(mounts).flat_map(|string| [string.as_bytes(), b"\0"].concat()).collect()
+}
+
+/// What that file says: strings that each end with a NUL.
+pub fn mount_strings(mounts: &[Mount]) -> impl Iterator<Item = &str> {
     let mode = |mount: &Mount| if mount.read_only { "ro" } else { "rw" };
-    let fields = |m: &Mount| format!("{}\0{}\0{}\0{}\0{}\0", m.kind, m.source, m.place, m.options, mode(m));
-    mounts.iter().flat_map(|mount| fields(mount).into_bytes()).collect()
+    mounts.iter().flat_map(move |m| [&m.kind, &m.source, &m.place, &m.options, mode(m)])
 }
 
 /// The host's static busybox and a link for each of its applets.

@@ -11,7 +11,7 @@ use crate::error::Result;
 pub const TEMPLATE: &str = include_str!("../../data/partial.lds");
 
 /// Section names that the template itself places or drops, alone or with a `.suffix`.
-const KNOWN: [&str; 13] = [
+pub const KNOWN: [&str; 13] = [
     ".init",
     ".fini",
     ".text",

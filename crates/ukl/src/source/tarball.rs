@@ -26,7 +26,7 @@ pub(super) fn debian(shell: &Shell, cache: &Cache, version: &str) -> Result<Path
     }
     let download = workdir::staging(&cache.entry("source", &package))?;
     let hint = || format!("sudo apt-get install {package}, or set `source` in the manifest's [kernel]");
-    let get = Cmd::new("apt-get").args(["-o", "APT::Sandbox::User=root", "download", &package]).cwd(download.path());
+    let get = get_command(&package, download.path());
     let output = shell.run(&get)?;
     if !output.status.success() {
         let failure = crate::run::exit_failure(&get, &output, Class::Host);
@@ -39,7 +39,7 @@ pub(super) fn debian(shell: &Shell, cache: &Cache, version: &str) -> Result<Path
         None if shell.dry_run => download.path().join("linux-source.deb"),
         None => return Err(fail(Class::Host, format!("no package `{package}` was downloaded")).hint(hint()).into()),
     };
-    shell.check(&Cmd::new("dpkg-deb").arg("-x").arg(&deb).arg(download.path()), Class::Host)?;
+    shell.check(&open_command(&deb, download.path()), Class::Host)?;
     let tarball = download.path().join("usr/src").join(format!("{package}.tar.xz"));
     if shell.dry_run {
         return entry(shell, cache, &package, &|to| unpack(shell, &tarball, to));
@@ -49,6 +49,16 @@ pub(super) fn debian(shell: &Shell, cache: &Cache, version: &str) -> Result<Path
     workdir::write_atomic(&cache.fact(&format!("sha256-{package}")), sha256.as_bytes())?;
     workdir::write_atomic(&fact, super::key_of(&tree).as_bytes())?;
     Ok(tree)
+}
+
+/// The download of a package to the folder `to`.
+pub fn get_command(package: &str, to: &Path) -> Cmd {
+    Cmd::new("apt-get").args(["-o", "APT::Sandbox::User=root", "download", package]).cwd(to)
+}
+
+/// The unpacking of the package `deb` to the folder `to`.
+pub fn open_command(deb: &Path, to: &Path) -> Cmd {
+    Cmd::new("dpkg-deb").arg("-x").arg(deb).arg(to)
 }
 
 /// The tree in the tarball `path`.
@@ -83,12 +93,17 @@ pub(super) fn url(shell: &Shell, cache: &Cache, url: &str, sha256: &str) -> Resu
 
 /// Unpacks without the tarball's top folder and without what nobody needs.
 fn unpack(shell: &Shell, tarball: &Path, to: &Path) -> Result<()> {
+    shell.check(&unpack_command(tarball, to), Class::Host)?;
+    Ok(())
+}
+
+/// The call of tar.
+pub fn unpack_command(tarball: &Path, to: &Path) -> Cmd {
     let mut cmd = Cmd::new("tar").arg("--extract").arg("--file").arg(tarball).arg("--directory").arg(to);
     cmd = cmd.args(["--strip-components=1", "--no-same-owner", "--anchored", "--no-wildcards-match-slash"]);
     cmd = cmd.args(UNUSED.iter().map(|pattern| format!("--exclude=*/{pattern}")));
     // Several threads, where the tarball's blocks allow it.
-    shell.check(&cmd.env("XZ_DEFAULTS", "-T0").env("LC_ALL", "C"), Class::Host)?;
-    Ok(())
+    cmd.env("XZ_DEFAULTS", "-T0").env("LC_ALL", "C")
 }
 
 #[cfg(test)]

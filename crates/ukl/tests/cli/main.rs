@@ -8,6 +8,8 @@ mod images;
 mod linuxu;
 mod object;
 mod project;
+mod questions;
 mod storage;
 mod surface;
+mod update;
 mod world;

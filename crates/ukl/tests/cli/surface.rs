@@ -4,7 +4,8 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 31] = [
+    "script",
     "update",
     "explain",
     "list",

@@ -1,0 +1,231 @@
+//! `ukl script`: the shell script makes the same bytes as `ukl build`, and boots.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use ukl::run::Shell;
+use ukl::workdir::Cache;
+use ukl::{sysroot, toolchain};
+
+const FILES: [&str; 5] = ["UKL.a", "initrd.cpio.lz4", "kernel.config", "vmlinux", "bzImage"];
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn ukl(args: &[&str], dir: &Path) -> Output {
+    let output = Command::new(env!("CARGO_BIN_EXE_ukl")).args(args).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "ukl {args:?}: {}", text(&output.stderr));
+    output
+}
+
+/// A copy of the example in `dir`.
+fn copy(example: &str, dir: &Path) -> PathBuf {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example);
+    let to = dir.join(example);
+    fs::create_dir(&to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(|file| file.unwrap().path()).filter(|file| file.is_file()) {
+        fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+    }
+    to
+}
+
+/// What a script takes from the cache: a copy of the kernel's build folder in `dir`, the rest as it is.
+fn reused(image: &Path, dir: &Path) -> Vec<(&'static str, PathBuf)> {
+    let cache = Cache::from_env().unwrap();
+    let info: serde_json::Value = serde_json::from_str(&fs::read_to_string(image.join("image.json")).unwrap()).unwrap();
+    let key = info["kernel"]["key"].as_str().unwrap();
+    let kbuild = dir.join(key);
+    if !kbuild.exists() {
+        // Others link in there.
+        let _lock = cache.lock("kernel", key).unwrap();
+        let copy = Command::new("cp").arg("-a").arg(cache.entry("kernel", key)).arg(dir).status().unwrap();
+        assert!(copy.success());
+    }
+    let linux = cache.entry("patched", &info["kernel"]["source"].as_str().unwrap()[..16]);
+    let shell = Shell::default();
+    let sysroot = sysroot::build(&shell, &cache, &toolchain::find(&shell, "gcc").unwrap()).unwrap();
+    vec![("KBUILD", kbuild), ("LINUX", linux), ("SYSROOT", sysroot.dir)]
+}
+
+/// Runs the script in `dir`; what it makes is below `out` there.
+fn run(script: &Path, out: &Path, variables: &[(&str, PathBuf)]) -> Output {
+    let mut sh = Command::new("sh");
+    sh.arg(script).env("OUT", out).env("UKL", env!("CARGO_BIN_EXE_ukl")).stdin(Stdio::null());
+    // Another shell's variables must make no difference.
+    sh.env("KCFLAGS", "-DWRONG").env("CFLAGS", "-DWRONG").envs(variables.iter().map(|(name, path)| (name, path)));
+    sh.output().unwrap()
+}
+
+#[track_caller]
+fn good(output: &Output) {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+}
+
+#[track_caller]
+fn same(names: &[&str], one: &Path, other: &Path) {
+    let differ: Vec<&&str> =
+        names.iter().filter(|name| fs::read(one.join(name)).unwrap() != fs::read(other.join(name)).unwrap()).collect();
+    assert!(differ.is_empty(), "these differ: {differ:?}");
+}
+
+/// Writes the script of `project` and looks at it as shells do.
+fn script(project: &Path, options: &[&str]) -> PathBuf {
+    let file = project.join("by-hand.sh");
+    let words = [&["script", ".", "-o", "by-hand.sh"], options].concat();
+    ukl(&words, project);
+    for shell in ["sh", "bash"] {
+        assert!(Command::new(shell).arg("-n").arg(&file).status().unwrap().success(), "{shell}");
+    }
+    if toolchain::which("shellcheck").is_some() {
+        let found = Command::new("shellcheck").arg(&file).output().unwrap();
+        assert!(found.status.success(), "{}", text(&found.stdout));
+    } else {
+        eprintln!("skip: no shellcheck to look at the script of `ukl script`");
+    }
+    file
+}
+
+#[test]
+fn the_script_makes_the_same_bytes_and_boots() {
+    let dir = tempfile::tempdir().unwrap();
+    for (example, boot) in [("hello", "yes"), ("tcp_server", "no")] {
+        let project = copy(example, dir.path());
+        ukl(&["build"], &project);
+        let image = project.join("build").join(example);
+        let file = script(&project, &[]);
+        let mut variables = reused(&image, dir.path());
+        variables.push(("BOOT", boot.into()));
+        let out = dir.path().join(format!("{example}.out"));
+        let output = run(&file, &out, &variables);
+        good(&output);
+        same(&FILES, &out, &image);
+        same(&["twin"], &out, &image);
+        if boot == "yes" {
+            assert!(text(&output.stdout).contains("hello, world"), "{}", text(&output.stdout));
+        }
+    }
+}
+
+/// Sections of its own, two sources and a library, arguments, a variable, files and another trigger.
+const SOURCE: &str = r#"
+#include <math.h>
+#include <stdio.h>
+int helper(double);
+static int one __attribute__((section("set_of_mine"), used)) = 1;
+static const int two __attribute__((section("constants.mine"), used)) = 2;
+static int zero[64] __attribute__((section(".bss.mine"), used)), *more = zero;
+extern int __start_set_of_mine[], __stop_set_of_mine[];
+__attribute__((section("code.mine"), noinline)) int cold(int n) { return n + two; }
+int main(int argc, char **argv)
+{
+	for (int *p = __start_set_of_mine; p < __stop_set_of_mine; p++)
+		printf("%d %d\n", *p, cold(argc) + *more);
+	return helper(sqrt(argc)) + one - 1;
+}
+"#;
+
+const MANIFEST: &str = r#"
+name = "odd"
+sources = ["main.c", "sub/helper.c"]
+libs = ["m"]
+cflags = ["-DWORD=\"two words\""]
+args = ["it's", "two words", ""]
+trigger = "/bin/odd"
+
+[env]
+HOME = "/x y"
+
+[[files]]
+src = "main.c"
+dst = "/srv/main.c"
+mode = "0600"
+"#;
+
+/// The script up to the kernel, and its files: what runs in a second.
+fn first_half(file: &Path) -> PathBuf {
+    let whole = fs::read_to_string(file).unwrap();
+    let (before, rest) = whole.split_once("\n# ---- The kernel's source").unwrap();
+    let (_, disk) = rest.split_once("\n# ---- The initial RAM disk").unwrap();
+    let (disk, files) = disk.split_once("\n# ---- Boot").unwrap();
+    let files = files.split_once("\n# ---- Files").unwrap().1;
+    let half = file.with_extension("half.sh");
+    fs::write(&half, format!("{before}\n#{disk}\nexit 0\n#{files}")).unwrap();
+    half
+}
+
+#[test]
+fn sections_arguments_and_files_are_those_of_the_build() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path().join("odd");
+    fs::create_dir_all(project.join("sub")).unwrap();
+    fs::write(project.join("main.c"), SOURCE).unwrap();
+    fs::write(project.join("sub/helper.c"), "int helper(double d) { return d > 100 + sizeof WORD; }\n").unwrap();
+    fs::write(project.join("ukl.toml"), MANIFEST).unwrap();
+    ukl(&["build"], &project);
+    let (image, out) = (project.join("build/odd"), dir.path().join("out"));
+    let variables = reused(&image, dir.path());
+    good(&run(&first_half(&script(&project, &[])), &out, &variables));
+    same(&["UKL.a", "twin", "initrd.cpio.lz4"], &out, &image);
+    assert!(text(&fs::read(out.join("stages/link/partial.lds")).unwrap()).contains("__stop_set_of_mine"));
+}
+
+#[test]
+fn with_objcopy_the_symbols_are_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = copy("hello", dir.path());
+    ukl(&["build"], &project);
+    let (image, out) = (project.join("build/hello"), dir.path().join("out"));
+    good(&run(&first_half(&script(&project, &["--objcopy"])), &out, &reused(&image, dir.path())));
+    let tool = |words: &[&str], folder: &Path| {
+        let output = Command::new(words[0]).args(&words[1..]).current_dir(folder).output().unwrap();
+        assert!(output.status.success(), "{words:?}");
+        text(&output.stdout)
+    };
+    for words in [&["nm", "UKL.a"][..], &["objdump", "-d", "-r", "-s", "UKL.a"]] {
+        assert!(tool(words, &out) == tool(words, &image), "{words:?}");
+    }
+}
+
+#[test]
+#[ignore = "links a kernel twice more: half a minute"]
+fn with_objcopy_the_kernel_is_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = copy("tcp_server", dir.path());
+    ukl(&["build"], &project);
+    let (image, out) = (project.join("build/tcp_server"), dir.path().join("out"));
+    let mut variables = reused(&image, dir.path());
+    variables.push(("BOOT", "no".into()));
+    good(&run(&script(&project, &["--objcopy"]), &out, &variables));
+    same(&FILES[1..], &out, &image);
+}
+
+#[test]
+#[ignore = "builds the C library and a kernel from nothing: about ten minutes of both processors"]
+fn from_nothing_the_script_makes_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = copy("hello", dir.path());
+    ukl(&["build"], &project);
+    let out = dir.path().join("out");
+    let output = run(&script(&project, &[]), &out, &[]);
+    good(&output);
+    assert!(text(&output.stdout).contains("hello, world"), "{}", text(&output.stdout));
+    same(&FILES, &out, &project.join("build/hello"));
+}
+
+#[test]
+fn what_is_more_than_plain_commands_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    for (example, what) in [("redis", "has its own build"), ("kernel_calls", "calls functions of the kernel")] {
+        let project = copy(example, dir.path());
+        let mut ukl = Command::new(env!("CARGO_BIN_EXE_ukl"));
+        let output = ukl.arg("script").current_dir(&project).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(what) && said.contains("hint"), "{said}");
+    }
+}
