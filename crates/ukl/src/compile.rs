@@ -105,8 +105,9 @@ fn job(manifest: &Manifest, source: &Path, stage: &Path) -> Result<Job> {
         Some("c" | "S" | "s") => Ok(Job::Compile { source: shown.to_owned(), object: stage.join(object_name(shown)) }),
         Some("o" | "a") => Ok(Job::Take(source.to_owned())),
         Some("cc" | "cpp" | "cxx" | "C") => {
-            let text = format!("C++ is not supported yet: `{}`", shown.display());
-            Err(fail(Class::App, text).hint("C and assembler sources, objects and archives are").into())
+            let text = format!("C++ is not compiled from `sources`: `{}`", shown.display());
+            let hint = "a build command can, without the standard library: see examples/cpp and docs/servers.md";
+            Err(fail(Class::App, text).hint(hint).into())
         }
         _ => {
             let text = format!("`{}` is neither C nor assembler, object or archive", shown.display());

@@ -137,7 +137,7 @@ pub struct Manifest {
     pub name: String,
     /// The project's folder.
     pub dir: PathBuf,
-    /// C, assembler or C++ sources to compile, or objects and archives to take as they are.
+    /// C or assembler sources to compile, or objects and archives to take as they are.
     pub sources: Vec<PathBuf>,
     /// C sources and headers to compile with the kernel: functions that the program calls by name.
     pub kernel_sources: Vec<PathBuf>,

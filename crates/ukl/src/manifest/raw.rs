@@ -13,7 +13,7 @@ pub(super) struct RawManifest {
     /// Name of the image: lower-case letters, digits, `-` and `_`. Default: the folder's name.
     #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9_-]*$"))]
     pub name: Option<String>,
-    /// C, C++ and assembler files to compile, objects and archives to take as they are.
+    /// C and assembler files to compile, objects and archives to take as they are.
     /// Either this or `program` is required.
     #[serde(default)]
     pub sources: Vec<String>,
