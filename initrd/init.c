@@ -452,6 +452,7 @@ int main(void)
 		run_commands();
 	}
 	kill(-1, SIGKILL);
+	finish_sending();
 	unmount_storage();
 	sync();
 	tcdrain(control);

@@ -13,6 +13,9 @@ void complain(const char *what, const char *about);
 /* Brings up the loopback and the first card, as the host says. */
 void network(void);
 
+/* Waits a while for connections that programs closed, until the other end has everything that was sent. */
+void finish_sending(void);
+
 /* What a network tells its member; zero where it says nothing. */
 struct lease {
 	struct in_addr address, mask, gateway, dns, server;

@@ -45,7 +45,8 @@ fn finish(env: &Env, edit: &Edit, change: Change) -> Result<Answer> {
     change.already.iter().for_each(|line| text.push_str(&format!("already  {line}\n")));
     change.removed.iter().for_each(|option| text.push_str(&format!("removed  {option}\n")));
     change.written.iter().for_each(|line| text.push_str(&format!("written  {line}\n")));
-    if written && !env.shell.dry_run {
+    let asked = !change.written.is_empty() || !change.removed.is_empty();
+    if written && asked && !env.shell.dry_run {
         term::say("the next build compiles a kernel for these options, unless the cache has one (minutes)");
     }
     Ok(Answer::new(text, json!({ "manifest": edit.file(), "change": change })))

@@ -45,7 +45,7 @@ fn configure_writes_what_its_options_say_and_asks_nobody_without_a_terminal() {
     world.write("ukl.toml", MANIFEST);
     world.ukl(&["configure"]).fails(2, &["no terminal to ask on", "--cpus"]);
     let done = world.ukl(&["configure", "--plat", "linuxu", "--cpus", "2", "--memory", "64M"]);
-    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.code == Some(0) && !done.err.contains("compiles a kernel"), "{done:?}");
     let want = format!("{MANIFEST}platform = \"linuxu\"\n\n[machine]\ncpus = 2\nmemory = \"64M\"\n");
     assert_eq!(manifest(&world), want);
     world.ukl(&["configure", "--plat", "kvm"]).fails(2, &["kvm", "linuxu"]);

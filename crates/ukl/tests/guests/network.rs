@@ -1,14 +1,15 @@
 //! Guests in networks of this machine: namespaces that the tests make, with a bridge in them.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::world::{echo, has, World, PATIENCE};
+use crate::world::{connect, echo, has, World, PATIENCE};
 
 /// A world in a namespace of its own; says why when this machine cannot.
 fn world() -> Option<World> {
@@ -46,17 +47,22 @@ fn ip(world: &World, words: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// As [`echo`], from within the namespace.
-fn echo_inside(world: &World, address: &str, text: &str) -> String {
+/// What `client` gets, from within the namespace.
+fn inside<T: Send + 'static>(world: &World, client: impl FnOnce() -> T + Send + 'static) -> T {
     let space = PathBuf::from("/run/netns").join(world.space.as_ref().unwrap());
-    let (address, text) = (address.to_owned(), text.to_owned());
     let client = std::thread::spawn(move || {
         let space = File::open(space).unwrap();
         // SAFETY: setns takes plain integers; it changes this thread only.
         assert_eq!(unsafe { libc::setns(space.as_raw_fd(), libc::CLONE_NEWNET) }, 0);
-        echo(&address, &text).unwrap()
+        client()
     });
     client.join().unwrap()
+}
+
+/// As [`echo`], from within the namespace.
+fn echo_inside(world: &World, address: &str, text: &str) -> String {
+    let (address, text) = (address.to_owned(), text.to_owned());
+    inside(world, move || echo(&address, &text).unwrap())
 }
 
 /// The tap devices of the namespace.
@@ -124,7 +130,7 @@ fn a_server_of_the_network_gives_the_address() {
     let start = Instant::now();
     while leases() < 3 {
         assert!(start.elapsed() < PATIENCE, "no more time was asked for:\n{}", said());
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(100));
     }
     assert!(!has(&log, "NAK"), "{}", said());
     assert_eq!(echo_inside(&world, "172.44.0.50:5555", "renewed"), "renewed");
@@ -136,6 +142,23 @@ fn a_guest_without_a_server_of_addresses_says_so() {
     let run = world.run(&["--net", "bridge=virbr0", "--ip", "dhcp", "--", "early"]);
     run.ends(3, &[]);
     assert_eq!(run.out, "init: no DHCP server gives an address to `eth0`: Operation timed out\r\nmode early\n");
+}
+
+#[test]
+fn what_a_server_sent_before_its_end_arrives() {
+    let Some(world) = with_bridge() else { return };
+    let options = ["-d", "--net", "bridge=virbr0", "--ip", "172.44.0.2/24", "--", "gift"];
+    world.run(&options).ends(0, &["ready: 172.44.0.2:5555"]);
+    let answer = inside(&world, || {
+        let mut stream = connect("172.44.0.2:5555").unwrap();
+        // The server has ended long before anybody reads.
+        std::thread::sleep(Duration::from_secs(1));
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        answer
+    });
+    assert_eq!(answer.len(), 400_000);
+    world.waits_for("echo", "exited 0");
 }
 
 #[test]

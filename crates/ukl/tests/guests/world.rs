@@ -32,6 +32,16 @@ static void end(int signal)
     _exit(signal == SIGTERM ? 7 : 8);
 }
 
+/* More than its client takes before it reads; the end comes at once. */
+static int gift(int client)
+{
+    static char bytes[400000];
+    int size = sizeof bytes;
+
+    setsockopt(client, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+    return write(client, bytes, size) != size;
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "serve";
@@ -54,6 +64,8 @@ int main(int argc, char **argv)
         return 2;
     for (;;) {
         int client = accept(listener, NULL, NULL);
+        if (!strcmp(mode, "gift"))
+            return gift(client);
         while ((n = read(client, bytes, sizeof bytes)) > 0)
             if (write(client, bytes, n) != n)
                 break;
@@ -218,10 +230,16 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// A connection that does not wait for ever.
+pub fn connect(address: &str) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address.parse().unwrap(), PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
 /// What the server at `address` answers to `text`.
 pub fn echo(address: &str, text: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = connect(address)?;
     stream.write_all(text.as_bytes())?;
     stream.shutdown(Shutdown::Write)?;
     let mut answer = String::new();
