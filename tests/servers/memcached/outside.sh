@@ -9,7 +9,7 @@ for script in $(grep -L 'new_memcached([^)]' $(grep -l 'new_memcached()' t/*.t))
     printf 'flush_all\r\nquit\r\n' | timeout 20 nc 127.0.0.1 "$1" >/dev/null
     timeout -k 10 900 perl -I. -It/lib "$script" >"$2/out" 2>&1 </dev/null
     end=$?
-    echo "port:$script ok=$(grep -c '^ok' "$2/out") not_ok=$(grep -c '^not ok' "$2/out") end=$end" >>"$2/results"
+    echo "$script ok=$(grep -ac '^ok' "$2/out") not_ok=$(grep -ac '^not ok' "$2/out") end=$end" >>"$2/results"
     echo "== $script"
-    grep -v '^ok' "$2/out"
+    grep -av '^ok' "$2/out"
 done >>"$2/log"

@@ -23,8 +23,8 @@ for unit in $units; do
     done
     # A line for each test that is not as it should be, and one for the whole unit.
     sed -n 's/^\[\(err\|exception\)\]: \(.*\) in tests.*/\2/p' "$2/out" | tr ' =' '__' | sed "s|^|$unit/|; s|$| fails|" >>"$2/results"
-    count() { grep -c "^\[$1\]" "$2"; }
+    count() { grep -ac "^\[$1\]" "$2"; }
     echo "$unit ok=$(count ok "$2/out") err=$(count err "$2/out") left_out=$(count ignore "$2/out")" >>"$2/results"
     echo "== $unit"
-    grep -v '^\[ok\]' "$2/out"
+    grep -av '^\[ok\]' "$2/out"
 done >"$2/log"

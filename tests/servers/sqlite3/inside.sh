@@ -14,7 +14,7 @@ for name in alter attach autovacuum blob cast collate1 conflict date delete e_ex
     timeout -k 10 600 /tmp/tree/sqlite3/testfixture "/tmp/tree/sqlite3/test/$name.test" >/tmp/out 2>&1 </dev/null
     end=$?
     cd /tmp && rm -rf /tmp/run
-    echo "$name ok=$(grep -c '\.\.\. Ok$' /tmp/out) errors=$(sed -n 's/^\([0-9]*\) errors out of.*/\1/p' /tmp/out) end=$end" >>/tmp/results
+    echo "$name ok=$(grep -ac '\.\.\. Ok$' /tmp/out) errors=$(sed -n 's/^\([0-9]*\) errors out of.*/\1/p' /tmp/out) end=$end" >>/tmp/results
     echo "== $name"
-    grep -v '\.\.\. Ok$' /tmp/out
+    grep -av '\.\.\. Ok$' /tmp/out
 done

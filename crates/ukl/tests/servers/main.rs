@@ -51,9 +51,8 @@ fn main() {
     life("redis_keeps_a_log", life::redis_keeps_a_log);
     life("nginx_reloads", life::nginx_reloads);
     life("nginx_replaces_a_worker", life::nginx_replaces_a_worker);
-    for folder in own::folders() {
-        let name = format!("own_tests_of_{}", folder.file_name().unwrap().to_string_lossy());
-        trials.push(Trial::test(name, move || own::test(&folder)).with_ignored_flag(true));
+    for (name, folder, place) in own::all() {
+        trials.push(Trial::test(name, move || own::test(&folder, place)).with_ignored_flag(true));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }

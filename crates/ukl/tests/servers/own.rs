@@ -20,38 +20,69 @@ use crate::{common, talk};
 /// Case → how it went.
 type Results = BTreeMap<String, String>;
 
-/// The servers that have such tests.
-pub fn folders() -> Vec<PathBuf> {
+/// Where tests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On this machine, through the forwarded port.
+    Outside,
+    /// In the guest.
+    Inside,
+}
+
+impl Place {
+    fn word(self) -> &'static str {
+        match self {
+            Place::Outside => "outside",
+            Place::Inside => "inside",
+        }
+    }
+}
+
+/// The servers that have such tests, and where; with a name for each.
+pub fn all() -> Vec<(String, PathBuf, Place)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/servers");
     let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
-    folders.retain(|folder| folder.join("ukl.toml").is_file());
     folders.sort();
-    folders
+    let mut all = Vec::new();
+    for folder in folders {
+        for place in [Place::Outside, Place::Inside] {
+            if folder.join(format!("{}.sh", place.word())).is_file() {
+                let server = folder.file_name().unwrap().to_string_lossy().into_owned();
+                all.push((format!("own_tests_of_{server}_{}", place.word()), folder.clone(), place));
+            }
+        }
+    }
+    all
 }
 
 /// Runs them in both modes, prints what is not the same, and wants a reason for it in `known.txt`.
-pub fn test(folder: &Path) -> Result<(), Failed> {
+pub fn test(folder: &Path, place: Place) -> Result<(), Failed> {
     let manifest = manifest::load(folder)?;
     let image = common::image(&manifest)?.dir;
     let run = |twin: bool| -> Result<Results, Failed> {
-        let work = prepare(&image, folder, twin)?;
-        if let Some(port) = manifest.ready {
-            outside(&image, folder, &work, port, twin)?;
-        }
-        if folder.join("inside.sh").is_file() {
-            inside(&image, &work)?;
-        }
+        let work = prepare(&image, folder, place, twin)?;
+        match place {
+            Place::Outside => outside(
+                &image,
+                folder,
+                &work,
+                manifest.ready.ok_or("a server says in `ready` which port answers")?,
+                twin,
+            ),
+            Place::Inside => inside(&image, &work),
+        }?;
         results(&work)
     };
     let (app, twin) = (run(false)?, run(true)?);
     let names: std::collections::BTreeSet<&String> = app.keys().chain(twin.keys()).collect();
     let table: String = names.iter().map(|name| line(name, &app, &twin)).collect();
-    fs::write(image.root().join("own-results.txt"), &table)?;
+    let file = image.root().join(format!("results-{}.txt", place.word()));
+    fs::write(&file, &table)?;
     let known = known(folder)?;
     let differ: Vec<&&String> = names.iter().filter(|name| app.get(**name) != twin.get(**name)).collect();
     let unexplained: String =
         differ.iter().filter(|name| !known.contains_key(name.as_str())).map(|name| line(name, &app, &twin)).collect();
-    println!("{} cases, {} differ; all: {}", names.len(), differ.len(), image.root().join("own-results.txt").display());
+    println!("{} cases, {} differ; all: {}", names.len(), differ.len(), file.display());
     match unexplained.is_empty() {
         true => Ok(()),
         false => Err(format!("app mode | twin\n{unexplained}").into()),
@@ -64,8 +95,8 @@ fn line(name: &str, app: &Results, twin: &Results) -> String {
 }
 
 /// A fresh folder with the tree as it was built, the tests' scripts, and what starts the server.
-fn prepare(image: &ImageDir, folder: &Path, twin: bool) -> Result<PathBuf, Failed> {
-    let work = image.root().join(if twin { "own-twin" } else { "own-app" });
+fn prepare(image: &ImageDir, folder: &Path, place: Place, twin: bool) -> Result<PathBuf, Failed> {
+    let work = image.root().join(format!("{}-{}", place.word(), if twin { "twin" } else { "app" }));
     let _ = fs::remove_dir_all(&work);
     fs::create_dir_all(&work)?;
     let tree = image.stage("make").join("tree");
