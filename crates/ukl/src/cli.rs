@@ -414,7 +414,7 @@ pub struct PrefixArgs {
     pub input: PathBuf,
     /// Where to write it [default: in place]
     pub output: Option<PathBuf>,
-    /// The prefix, under objcopy's name for it as well
+    /// The prefix, under objcopy's name for it as well; an empty one changes no name
     #[arg(long, visible_alias = "prefix-symbols", default_value = "ukl_")]
     pub prefix: String,
     /// Leave the linker's own names alone, as image builds do
