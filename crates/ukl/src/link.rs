@@ -289,9 +289,8 @@ fn quoted_after<'a>(text: &'a str, words: &str) -> Option<&'a str> {
     rest.split_once('\'').map(|(name, _)| name)
 }
 
-/// What the kernel's final link may still have to define: the entry, and two linker inventions.
-///
-/// Kernel functions that a program imports join this list once the manifest can name them.
+/// What the kernel's final link may still have to define: the entry, and two linker inventions. Functions on
+/// the kernel's side are no such case: the program has a stub for each (see `calls`).
 const DEFINED_LATER: [&str; 3] = ["__ukl_syscall", "_GLOBAL_OFFSET_TABLE_", "__tls_get_addr"];
 
 /// `ld -r` tolerates almost everything, so what it wrote is checked: no symbol is missing, no
