@@ -18,4 +18,3 @@ cp -a /srv/tree $root/tmp/tree
 cp /srv/server $root/tmp/server
 chroot $root /bin/bash /srv/inside.sh >$root/tmp/log 2>&1 || echo "inside.sh ended with $?" >>$root/tmp/log
 cat $root/tmp/log >>/srv/log
-cat $root/tmp/results >>/srv/results

@@ -8,7 +8,7 @@ export srcdir=. top_builddir=.. LIGHTTPD_EXE_PATH=/tmp/tree/lighttpd/src/lighttp
 for script in request.t core-condition.t mod-fastcgi.t mod-scgi.t; do
     timeout -k 10 900 perl ./$script >/tmp/out 2>&1 </dev/null
     end=$?
-    echo "$script ok=$(grep -ac '^ok' /tmp/out) not_ok=$(grep -ac '^not ok' /tmp/out) end=$end" >>/tmp/results
+    echo "$script ok=$(grep -ac '^ok' /tmp/out) not_ok=$(grep -ac '^not ok' /tmp/out) end=$end" >>/srv/results
     echo "== $script"
     cat /tmp/out
 done
