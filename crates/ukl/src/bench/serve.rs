@@ -81,6 +81,8 @@ pub struct Boot {
     pub first_answer_s: f64,
     /// The loads, in order.
     pub loads: Vec<Sample>,
+    /// What the guest had left of its memory after the first warming up, and after the last load.
+    pub available_kib: [u64; 2],
     /// How the server ended when it was asked to.
     pub end: String,
 }
@@ -100,8 +102,6 @@ pub struct Sample {
     pub p99_us: u32,
     /// Processor time of QEMU for each request.
     pub qemu_us_per_request: f64,
-    /// What the guest had left of its memory before and after.
-    pub available_kib: [u64; 2],
 }
 
 /// Warnings of the kernel are shown, so that they can be found.
@@ -112,6 +112,8 @@ const LIMIT: Duration = Duration::from_secs(4 * 3600);
 const SMALL_LIMIT: Duration = Duration::from_secs(60);
 /// Server and guest have so long to end.
 const END_LIMIT: Duration = Duration::from_secs(60);
+/// The kernel looks after its lists of free pages every second.
+const REST: Duration = Duration::from_secs(2);
 /// In MiB: no guest boots with it.
 const TOO_LITTLE: u32 = 8;
 /// The load that shows that a guest has enough.
@@ -172,7 +174,7 @@ struct Bench<'a> {
     image: &'a Image,
     plan: &'a Plan,
     guests: Guests,
-    /// Known once the first guest has answered; the same for all.
+    /// Known once a guest has answered.
     exchanges: Vec<Exchange>,
 }
 
@@ -222,26 +224,30 @@ impl Bench<'_> {
         let console = running.guest.dir.run().console();
         self.meet(&running)?;
         let first_answer_s = qemu.age()?.as_secs_f64();
+        // What is asked for must be there: one connection sends everything in order first.
+        self.send(&running, self.exchanges.len(), 1, 1)?;
+        self.send(&running, self.warm_up(), self.plan.connections, 1)?;
+        let before = rested(&running.guest)?;
         let mut loads = Vec::new();
         for &depth in &self.plan.depths {
             let sample = self.load(&running, depth);
             loads.push(sample.map_err(|error| error.context(format!("the load on {} failed", mode.name())))?);
         }
+        let available_kib = [before, rested(&running.guest)?];
         let (guest, _) = guests::stop(&self.guests, mode.name(), END_LIMIT)?;
         let text = String::from_utf8_lossy(&workdir::read(&console)?).into_owned();
         if let Some(line) = text.lines().find(|line| formats::console::is_complaint(line)) {
             return Err(fail(Class::Boot, format!("the kernel complains: {line}")).log(console).into());
         }
-        Ok(Boot { mode, round, first_answer_s, loads, end: guest.state.to_string() })
+        Ok(Boot { mode, round, first_answer_s, loads, available_kib, end: guest.state.to_string() })
     }
 
     /// The first answer, after which it is known what the server is to be asked.
     fn meet(&mut self, running: &Running) -> Result<()> {
         let (request, end) = self.plan.server.first();
         let answer = load::ask(running.address, &request, &end)?;
-        if self.exchanges.is_empty() {
-            self.exchanges = self.plan.server.exchanges(&answer)?;
-        }
+        // Anew for each boot: files of the RAM disk are as old as the boot, and nginx tells their age.
+        self.exchanges = self.plan.server.exchanges(&answer)?;
         Ok(())
     }
 
@@ -258,11 +264,8 @@ impl Bench<'_> {
 
     fn load(&self, running: &Running, depth: usize) -> Result<Sample> {
         let requests = self.plan.requests;
-        // What is asked for must be there: one connection sends everything in order first.
-        self.send(running, self.exchanges.len(), 1, 1)?;
         self.send(running, self.warm_up(), self.plan.connections, depth)?;
-        let (guest, qemu) = (&running.guest, running.guest.qemu()?);
-        let before = guest.available_kib()?;
+        let qemu = running.guest.qemu()?;
         let cpu = qemu.cpu()?;
         let done = self.send(running, requests, self.plan.connections, depth)?;
         let cpu = qemu.cpu()? - cpu;
@@ -274,7 +277,6 @@ impl Bench<'_> {
             p50_us: percentile(&done.latencies_us, 50),
             p99_us: percentile(&done.latencies_us, 99),
             qemu_us_per_request: cpu.as_secs_f64() * 1e6 / requests as f64,
-            available_kib: [before, guest.available_kib()?],
         })
     }
 
@@ -291,7 +293,7 @@ impl Bench<'_> {
     }
 
     /// The least memory, in whole MiB, with which the server still answers.
-    fn least_memory(&self, mode: Mode) -> Result<u32> {
+    fn least_memory(&mut self, mode: Mode) -> Result<u32> {
         let (mut dies, mut lives) = (TOO_LITTLE, self.image.info.memory_mib);
         while dies + 1 < lives {
             let middle = (dies + lives) / 2;
@@ -305,13 +307,20 @@ impl Bench<'_> {
         Ok(lives)
     }
 
-    fn answers_with(&self, mode: Mode, memory_mib: u32) -> Result<()> {
+    fn answers_with(&mut self, mode: Mode, memory_mib: u32) -> Result<()> {
         let running = self.start(mode, Some(memory_mib), SMALL_LIMIT)?;
+        self.meet(&running)?;
         self.send(&running, self.exchanges.len(), 1, 1)?;
         self.send(&running, SMALL_LOAD, self.plan.connections, 1)?;
         guests::stop(&self.guests, mode.name(), END_LIMIT)?;
         Ok(())
     }
+}
+
+/// What is left of the guest's memory once connections are taken down and processors gave back what they hoard.
+fn rested(guest: &Guest) -> Result<u64> {
+    std::thread::sleep(REST);
+    guest.available_kib()
 }
 
 /// The first number of `/proc/loadavg`; zero where there is none.

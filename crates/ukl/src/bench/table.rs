@@ -6,12 +6,11 @@ use super::Measure;
 /// A row's name, its number of digits, and what it shows of a load.
 type Row = (&'static str, usize, fn(&Sample) -> f64);
 
-const ROWS: [Row; 5] = [
+const ROWS: [Row; 4] = [
     ("requests/s", 0, |load| load.requests_per_s),
     ("p50 (ms)", 2, |load| f64::from(load.p50_us) / 1000.0),
     ("p99 (ms)", 2, |load| f64::from(load.p99_us) / 1000.0),
     ("QEMU CPU (µs/request)", 1, |load| load.qemu_us_per_request),
-    ("memory taken (KiB)", 0, |load| load.available_kib[0] as f64 - load.available_kib[1] as f64),
 ];
 
 impl Report {
@@ -36,6 +35,8 @@ impl Report {
                 text += &self.compared(&name, digits, |boot| boot.loads.get(i).map_or(f64::NAN, get));
             }
         }
+        let taken = |boot: &Boot| boot.available_kib[0] as f64 - boot.available_kib[1] as f64;
+        text += &self.compared("memory taken (KiB)", 0, taken);
         if let [Some(app), Some(twin)] = [Mode::App, Mode::Twin].map(|mode| self.least_memory_mib.get(&mode)) {
             text += &row("least memory (MiB)", &app.to_string(), &twin.to_string(), &ratio(*app as f64, *twin as f64));
         }
@@ -87,9 +88,9 @@ mod tests {
                 p50_us: 1500,
                 p99_us: 3000,
                 qemu_us_per_request: 50.0,
-                available_kib: [1000, 996],
             };
-            Boot { mode, round: 1, first_answer_s: 1.5, loads: vec![load], end: "exited 0".into() }
+            let (available_kib, end) = ([1000, 996], "exited 0".into());
+            Boot { mode, round: 1, first_answer_s: 1.5, loads: vec![load], available_kib, end }
         };
         let boots =
             vec![boot(Mode::App, 300.0), boot(Mode::Twin, 200.0), boot(Mode::App, 100.0), boot(Mode::Twin, 50.0)];
@@ -113,7 +114,7 @@ mod tests {
             "first answer (s) 1.50 (1.50 to 1.50) 1.50 (1.50 to 1.50) 1.00",
             "16 deep: requests/s 200 (100 to 300) 125 (50 to 200) 1.60",
             "16 deep: p99 (ms) 3.00 (3.00 to 3.00) 3.00 (3.00 to 3.00) 1.00",
-            "16 deep: memory taken (KiB) 4 (4 to 4) 4 (4 to 4)",
+            "memory taken (KiB) 4 (4 to 4) 4 (4 to 4)",
             "least memory (MiB) 40 50 0.80",
             "initrd (bytes) 7 9",
         ] {

@@ -40,7 +40,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = rounds)]
     pub rounds: usize,
     /// Requests of one load
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub requests: u64,
     /// Connections at once
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=512))]
