@@ -104,6 +104,11 @@ fn the_script_makes_the_same_bytes_and_boots() {
         let out = dir.path().join(format!("{example}.out"));
         let output = run(&file, &out, &variables);
         good(&output);
+        // What the cache has is not made again.
+        let steps = text(&output.stderr);
+        for step in ["the C library", "the source of the kernel", "the configuration", "the objects of the kernel"] {
+            assert!(!steps.contains(step), "{steps}");
+        }
         same(&FILES, &out, &image);
         same(&["twin"], &out, &image);
         if boot == "yes" {

@@ -87,8 +87,10 @@ fn configured(text: &mut Text, plan: &Plan) -> Result<()> {
          distances, and page-table isolation, because it hides the kernel from programs. What the kernel's own tools\n\
          make of the request is compared with it: an option that got lost is an error.",
     );
-    text.open("if [ ! -e \"$KBUILD/configured\" ]; then");
-    text.line("step 'the configuration'\nmkdir -p \"$KBUILD\"");
+    text.open(
+        "if [ ! -e \"$KBUILD/configured\" ] || ! payload requested.config | cmp -s - \"$KBUILD/requested.config\"; then",
+    );
+    text.line("step 'the configuration'\nmkdir -p \"$KBUILD\"\nrm -f \"$KBUILD/configured\" \"$KBUILD/objects.done\"");
     text.file("requested.config", &wanted.to_text());
     text.line("payload requested.config > \"$KBUILD/requested.config\"");
     text.file("xz", kernel::XZ);
