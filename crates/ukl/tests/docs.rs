@@ -1,4 +1,4 @@
-//! Every block of commands in `docs/` runs, page by page, from top to bottom, in a folder with a copy of `examples/`.
+//! Every block of commands in README.md and `docs/` runs, page by page, from top to bottom, beside a copy of `examples/`.
 //!
 //! A block is fenced as `sh`. The block fenced as `text` that follows must be in its output: each line somewhere,
 //! in this order. A line `<!-- skip: why -->` before a block leaves it out, and the test says so.
@@ -75,6 +75,8 @@ fn page(path: &Path) -> Result<(), Failed> {
     // A block that waits for ever is a mistake of the page's.
     let mut bash = Command::new("timeout");
     bash.args(["1800", "bash", "-c"]).arg(format!("exec 2>&1\n{script}")).current_dir(dir.path()).env("PATH", paths);
+    // Guests in the background are this page's own.
+    bash.env("XDG_STATE_HOME", dir.path().join("state"));
     let output = bash.stdin(Stdio::null()).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut rest = text.as_str();
@@ -101,12 +103,13 @@ fn page(path: &Path) -> Result<(), Failed> {
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(1));
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    let mut pages: Vec<PathBuf> = fs::read_dir(docs).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut pages: Vec<PathBuf> = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.push(root.join("README.md"));
     pages.retain(|path| path.extension().is_some_and(|e| e == "md"));
     pages.retain(|path| fs::read_to_string(path).unwrap().contains("\n```sh\n"));
     pages.sort();
-    assert!(pages.len() >= 3, "{pages:?}");
+    assert!(pages.len() >= 4, "{pages:?}");
     let mut trials: Vec<Trial> = pages
         .into_iter()
         .map(|path| {

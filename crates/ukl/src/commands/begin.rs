@@ -22,7 +22,10 @@ pub(super) fn init(args: &InitArgs, dry_run: bool) -> Result<Answer> {
     let Some(name) = &args.template else {
         let names: Vec<&str> = templates::all().iter().map(|template| template.name).collect();
         let failure = fail(Class::Usage, "which template? `ukl init -t TEMPLATE [DIR]`");
-        return Err(failure.hint(format!("there is {}", names.join(", "))).into());
+        let meant = args.dir.as_ref().and_then(|dir| names.iter().find(|name| dir == Path::new(name)));
+        let hint =
+            meant.map_or(format!("there is {}", names.join(", ")), |name| format!("`ukl init -t {name} {name}`"));
+        return Err(failure.hint(hint).into());
     };
     let dir = args.dir.as_deref().unwrap_or(Path::new("."));
     let files = templates::begin(name, dir, dry_run)?;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use formats::kconfig;
 use serde_json::json;
 
-use super::Answer;
+use super::{project, Answer};
 use crate::cli::{ConfigureArgs, DefconfigArgs, MenuconfigArgs, OptionsArgs, Plat};
 use crate::error::{fail, Class, Result};
 use crate::manifest::edit::Edit;
@@ -24,7 +24,7 @@ fn open(project: Option<&PathBuf>) -> Result<(Manifest, Edit)> {
 
 /// `ukl set`.
 pub(super) fn set(env: &Env, args: &OptionsArgs) -> Result<Answer> {
-    let (manifest, mut edit) = open(args.project.project.as_ref())?;
+    let (manifest, mut edit) = open(Some(&project::of_options(&args.project)?))?;
     let kernel = settings::open(env, &manifest)?;
     let change = settings::set(&kernel, &mut edit, &args.options)?;
     finish(env, &edit, change)
@@ -32,7 +32,7 @@ pub(super) fn set(env: &Env, args: &OptionsArgs) -> Result<Answer> {
 
 /// `ukl unset`.
 pub(super) fn unset(env: &Env, args: &OptionsArgs) -> Result<Answer> {
-    let (manifest, mut edit) = open(args.project.project.as_ref())?;
+    let (manifest, mut edit) = open(Some(&project::of_options(&args.project)?))?;
     let kernel = settings::open(env, &manifest)?;
     let change = settings::unset(&kernel, &mut edit, &args.options)?;
     finish(env, &edit, change)
@@ -54,7 +54,7 @@ fn finish(env: &Env, edit: &Edit, change: Change) -> Result<Answer> {
 
 /// `ukl defconfig`.
 pub(super) fn defconfig(env: &Env, args: &DefconfigArgs) -> Result<Answer> {
-    let (manifest, mut edit) = open(args.project.project.as_ref())?;
+    let (manifest, mut edit) = open(Some(&project::of_options(&args.project)?))?;
     if args.save {
         let lines: String = edit.config().iter().map(|line| format!("{line}\n")).collect();
         if !env.shell.dry_run {
@@ -63,6 +63,9 @@ pub(super) fn defconfig(env: &Env, args: &DefconfigArgs) -> Result<Answer> {
         return Ok(Answer::new("", json!({ "file": args.file, "lines": edit.config() })));
     }
     let bad = |what: String| fail(Class::Usage, format!("`{}`: {what}", args.file.display()));
+    if !args.file.exists() {
+        return Err(fail(Class::Usage, format!("no file `{}`", args.file.display())).into());
+    }
     let text = String::from_utf8(workdir::read(&args.file)?).map_err(|_| bad("no UTF-8 text".into()))?;
     let given = kconfig::parse(&text).map_err(|error| bad(error.to_string()))?;
     let kernel = settings::open(env, &manifest)?;

@@ -1,12 +1,12 @@
 //! `ukl explain`: what the next build would make again and why; where a kernel option's value comes from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::{build, project, Answer};
 use crate::cli::{BuildOptions, ExplainArgs, Target};
-use crate::error::Result;
+use crate::error::{fail, Class, Result};
 use crate::pipeline::{self, Clock, Env, Stage};
 use crate::run::Shell;
 use crate::{manifest, settings, term};
@@ -15,8 +15,16 @@ use crate::{manifest, settings, term};
 pub(super) fn explain(env: Env, args: &ExplainArgs) -> Result<Answer> {
     match args.what.as_slice() {
         [one] if is_option(one) => option(&env, args, &one.to_string_lossy()),
+        [one] if !one.exists() && is_option(&upper(one)) => {
+            let failure = fail(Class::Usage, format!("no file or folder `{}`", one.display()));
+            Err(failure.hint(format!("a kernel option has capitals: `ukl explain {}`", upper(one).display())).into())
+        }
         what => stages(env, &Target { target: what.to_vec(), out: None }),
     }
+}
+
+fn upper(word: &Path) -> PathBuf {
+    word.to_string_lossy().to_ascii_uppercase().into()
 }
 
 /// No file has such a name, and every option does.
@@ -27,8 +35,7 @@ fn is_option(word: &Path) -> bool {
 }
 
 fn option(env: &Env, args: &ExplainArgs, text: &str) -> Result<Answer> {
-    let project = args.project.project.as_deref().unwrap_or(Path::new("."));
-    let manifest = manifest::load(project)?;
+    let manifest = manifest::load(&project::of_options(&args.project)?)?;
     let kernel = settings::open(env, &manifest)?;
     let origin = settings::describe(&kernel, text)?;
     Ok(Answer::new(origin.text(), json!({ "option": origin })))

@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::Answer;
-use crate::cli::Target;
+use crate::cli::{ProjectOption, Target};
 use crate::error::{fail, Class, Result};
 use crate::manifest::{self, Manifest};
 use crate::workdir::ImageDir;
@@ -25,6 +25,16 @@ pub(super) fn manifest(target: &Target) -> Result<Manifest> {
             None => manifest::from_files(files),
         },
     }
+}
+
+/// The project whose kernel options a command is about: `-C DIR`, or the current folder.
+pub(super) fn of_options(option: &ProjectOption) -> Result<PathBuf> {
+    let here = Path::new(".");
+    if option.project.is_none() && !here.join("ukl.toml").exists() {
+        let failure = fail(Class::Usage, "no project in the current folder");
+        return Err(failure.hint("`-C DIR` names one, `ukl init -t hello DIR` begins one").into());
+    }
+    Ok(option.project.clone().unwrap_or(here.to_owned()))
 }
 
 /// True when `target` names a project with a manifest of its own.

@@ -39,6 +39,10 @@ fn parse(text: &str, file: &Path, dir: &Path) -> Result<Manifest> {
 /// A manifest for plain C files: the first one names the image, all defaults apply.
 pub fn from_files(files: &[PathBuf]) -> Result<Manifest> {
     let first = files.first().ok_or_else(|| fail(Class::Usage, "no file to build"))?;
+    // Without an ending it was meant as a folder.
+    if let Some(missing) = files.iter().find(|file| file.extension().is_none() && !file.exists()) {
+        return Err(fail(Class::Usage, format!("no file or folder `{}`", missing.display())).into());
+    }
     let name = image_name(&first.file_stem().unwrap_or_default().to_string_lossy());
     let dir = std::env::current_dir()?;
     let sources = files.iter().map(|f| f.to_string_lossy().into_owned()).collect();

@@ -34,6 +34,12 @@ fn a_project_begins_with_a_template_and_nothing_is_overwritten() {
     world.ukl(&["up", "-t", "hello", "My Project"]).fails(2, &["exists: nothing was written"]);
     world.ukl(&["init", "-t", "helo", "x"]).fails(2, &["no template `helo`", "did you mean `hello`?"]);
     world.ukl(&["init"]).fails(2, &["which template?", "hello"]);
+    world.ukl(&["init", "rot13"]).fails(2, &["which template?", "`ukl init -t rot13 rot13`"]);
+    world.ukl(&["set", "NET"]).fails(2, &["no project in the current folder", "`-C DIR` names one"]);
+    world.ukl(&["explain", "NET"]).fails(2, &["no project in the current folder"]);
+    world.ukl(&["up", "nowhere"]).fails(2, &["no file or folder `nowhere`"]);
+    world.ukl(&["explain", "net"]).fails(2, &["no file or folder `net`", "`ukl explain NET`"]);
+    world.ukl(&["defconfig", "-C", "My Project", "none.config"]).fails(2, &["no file `none.config`"]);
     world.ukl(&["init", "-t", "hello", "--dry-run", "other"]);
     assert_eq!(world.files("project").len(), 2);
 }
