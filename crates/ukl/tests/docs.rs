@@ -100,6 +100,34 @@ fn page(path: &Path) -> Result<(), Failed> {
     }
 }
 
+/// Links to files, on every page; the book's table of contents names all of `docs/`.
+fn links() -> Result<(), Failed> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let docs = root.join("docs");
+    let summary = fs::read_to_string(docs.join("SUMMARY.md"))?;
+    let mut pages = vec![root.join("README.md"), root.join("DESIGN.md")];
+    for page in fs::read_dir(&docs)? {
+        let page = page?.path();
+        let name = page.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.ends_with(".md") {
+            continue;
+        }
+        if name != "SUMMARY.md" && !summary.contains(&format!("]({name})")) {
+            return Err(format!("SUMMARY.md does not name {name}").into());
+        }
+        pages.push(page);
+    }
+    for page in pages {
+        for link in fs::read_to_string(&page)?.split("](").skip(1) {
+            let target = link.split([')', '#']).next().unwrap_or_default();
+            if !target.contains("://") && !page.parent().unwrap().join(target).exists() {
+                return Err(format!("{}: no `{target}`", page.display()).into());
+            }
+        }
+    }
+    Ok(())
+}
+
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(1));
@@ -127,5 +155,6 @@ fn main() {
         assert_eq!(found[1].expected, ["x", "y"]);
         Ok(())
     }));
+    trials.push(Trial::test("links_lead_somewhere_and_the_book_has_every_page", links));
     libtest_mimic::run(&arguments, trials).exit();
 }
