@@ -5,14 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{Result, EXIT_INTERRUPTED};
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Set by the handler itself: whoever sees that a child was stopped by the same Ctrl-C knows why.
+static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 /// What kill(2) takes: a process, or a group as a negative number.
 static LIVE: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
@@ -28,10 +29,13 @@ pub fn interrupted() -> bool {
 
 /// Handles SIGINT, SIGTERM and SIGHUP from now on; a second signal ends the process at once.
 pub fn catch_interrupts() -> Result<()> {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, INTERRUPTED.clone())?;
+    }
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::spawn(move || {
-        for _ in signals.forever() {
-            if INTERRUPTED.swap(true, Ordering::SeqCst) {
+        for (count, _) in signals.forever().enumerate() {
+            if count > 0 {
                 kill_all(libc::SIGKILL);
                 std::process::exit(EXIT_INTERRUPTED.into());
             }
