@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "init.h"
@@ -437,6 +438,29 @@ static void run_commands(void)
 	}
 }
 
+/*
+ * The machine's clock has whole seconds, and Linux does not wait for the next
+ * one: it begins up to two seconds late. The host's word says when QEMU was
+ * started. Clocks that are ahead of that, and machines that are started again
+ * by hand with the word of another day, are left alone.
+ */
+static void set_clock(void)
+{
+	const char *started = word("clock");
+	struct timespec up, now;
+
+	if (!started || clock_gettime(CLOCK_BOOTTIME, &up) || clock_gettime(CLOCK_REALTIME, &now))
+		return;
+	long long due = atoll(started) + up.tv_sec * 1000LL + up.tv_nsec / 1000000;
+	long long behind = due - now.tv_sec * 1000LL - now.tv_nsec / 1000000;
+
+	if (behind <= 0 || behind > 3000)
+		return;
+	now = (struct timespec){ due / 1000, due % 1000 * 1000000 };
+	if (clock_settime(CLOCK_REALTIME, &now))
+		complain("cannot set", "the clock");
+}
+
 int main(void)
 {
 	struct rlimit files = { 1024, 1 << 20 };
@@ -445,6 +469,7 @@ int main(void)
 	open_console();
 	open_control();
 	report("start\n");
+	set_clock();
 	network();
 	setrlimit(RLIMIT_NOFILE, &files);
 	if (mount_storage()) {

@@ -11,7 +11,7 @@ mod stream;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use formats::console::{self, Control, End};
 use serde::{Deserialize, Serialize};
@@ -191,6 +191,7 @@ pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, fi
         None => None,
     };
     machine.monitor = injector.as_ref().map(Injector::socket);
+    machine.words.extend(clock_word(shell, &options.what));
     let cmd = qemu::command(&machine);
     if shell.dry_run {
         shell.spawn(&cmd, std::process::Stdio::null(), std::process::Stdio::null(), std::process::Stdio::null())?;
@@ -245,6 +246,13 @@ pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, fi
     let ready_s = streamed.ready.map(|time| time.as_secs_f64());
     let total_s = streamed.total.as_secs_f64();
     Ok(BootRun { outcome, ends, first_output_s, ready_s, total_s, oops, console: streamed.console })
+}
+
+/// The time in milliseconds since 1970, with which init corrects the clock of the machine. A plan has no time, and without
+/// init nobody listens.
+fn clock_word(shell: &Shell, what: &What) -> Option<String> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    (!shell.dry_run && !matches!(what, What::Pid1(_))).then(|| format!("ukl.clock={}", since.as_millis()))
 }
 
 /// QEMU's call for an image that need not exist yet, with a person at the console; nothing is written or checked.

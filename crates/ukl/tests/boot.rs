@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ukl::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
 use ukl::error::render;
@@ -27,6 +27,7 @@ const PROGRAM: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* With the prefix, what the kernel could have called its own. */
@@ -44,6 +45,12 @@ int main(int argc, char **argv)
             pause();
     if (!strcmp(what, "abort"))
         abort();
+    if (!strcmp(what, "time")) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        printf("time %lld.%09ld\n", (long long)now.tv_sec, now.tv_nsec);
+        return 0;
+    }
     if (!strcmp(what, "many"))
         for (int i = 0; i < 20000; i++)
             printf("line %d\n", i);
@@ -101,6 +108,17 @@ fn text(run: &BootRun) -> String {
 
 fn args(args: &[&str]) -> Option<Vec<String>> {
     Some(args.iter().map(|arg| arg.to_string()).collect())
+}
+
+#[test]
+fn the_clock_is_the_hosts() {
+    let (image, _turn) = image();
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let run = run(image, &options(What::Program(args(&["time"]))));
+    let after = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let text = text(&run);
+    let time: f64 = text.split("time ").nth(1).unwrap().trim().parse().unwrap();
+    assert!(before - 0.001 <= time && time <= after, "{before} {time} {after}");
 }
 
 #[test]
