@@ -220,21 +220,7 @@ pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, fi
         None => facts.oops.as_ref().map(|oops| panic::describe_oops(shell, &image.dir, oops)),
         Some(_) => None,
     };
-    let complete = control.runs.iter().all(|run| run.end.is_some());
-    let outcome = match (facts.init_end, facts.panic) {
-        // A limit that passed while the machine was going down is no limit passed.
-        _ if streamed.end == stream::End::Timeout && !(control.started && complete && !ends.is_empty()) => {
-            Outcome::Timeout
-        }
-        // The kernel's own fault took process 1 with it.
-        (Some(End::Killed(9)), Some(panic)) if facts.oops.is_some() => {
-            Outcome::Panic(panic::describe(shell, &image.dir, &panic, facts.oops.as_ref()))
-        }
-        (Some(end), _) => end.into(),
-        (None, Some(panic)) => Outcome::Panic(panic::describe(shell, &image.dir, &panic, facts.oops.as_ref())),
-        (None, None) if complete => ends.last().cloned().unwrap_or(Outcome::NoStatus),
-        (None, None) => Outcome::NoStatus,
-    };
+    let outcome = outcome(shell, image, &streamed.end, &facts, &control, &ends);
     if outcome == Outcome::NoStatus && !control.started {
         let failure = prepared.failure();
         return Err(failure.unwrap_or_else(|| no_boot(&streamed, files, &cmd.display())).into());
@@ -246,6 +232,30 @@ pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, fi
     let ready_s = streamed.ready.map(|time| time.as_secs_f64());
     let total_s = streamed.total.as_secs_f64();
     Ok(BootRun { outcome, ends, first_output_s, ready_s, total_s, oops, console: streamed.console })
+}
+
+/// How the guest ended, by what ended the stream, the console and init's report.
+fn outcome(
+    shell: &Shell,
+    image: &Image,
+    end: &stream::End,
+    facts: &console::Facts,
+    control: &Control,
+    ends: &[Outcome],
+) -> Outcome {
+    let complete = control.runs.iter().all(|run| run.end.is_some());
+    match (facts.init_end, &facts.panic) {
+        // A limit that passed while the machine was going down is no limit passed.
+        _ if *end == stream::End::Timeout && !(control.started && complete && !ends.is_empty()) => Outcome::Timeout,
+        // The kernel's own fault took process 1 with it.
+        (Some(End::Killed(9)), Some(panic)) if facts.oops.is_some() => {
+            Outcome::Panic(panic::describe(shell, &image.dir, panic, facts.oops.as_ref()))
+        }
+        (Some(end), _) => end.into(),
+        (None, Some(panic)) => Outcome::Panic(panic::describe(shell, &image.dir, panic, facts.oops.as_ref())),
+        (None, None) if complete => ends.last().cloned().unwrap_or(Outcome::NoStatus),
+        (None, None) => Outcome::NoStatus,
+    }
 }
 
 /// The time in milliseconds since 1970, with which init corrects the clock of the machine. A plan has no time, and without
