@@ -230,9 +230,14 @@ fn backtrace(lines: &[String]) -> Vec<String> {
 }
 
 /// The line without the time (and thread) that the kernel may print in front: `[    1.234567][    T1] `.
+fn message(line: &str) -> &str {
+    stamped(line).unwrap_or(line)
+}
+
+/// What stands behind the kernel's time in a line, if it has one.
 ///
 /// A program that does not end its last line leaves it before the time.
-fn message(line: &str) -> &str {
+fn stamped(line: &str) -> Option<&str> {
     let is_time = |stamp: &str| {
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         stamp.trim_start().split_once('.').is_some_and(|(s, us)| digits(s) && us.len() == 6 && digits(us))
@@ -244,11 +249,10 @@ fn message(line: &str) -> &str {
     let behind = line.match_indices('[').find_map(|(at, _)| {
         let (stamp, behind) = line[at + 1..].split_once(']')?;
         is_time(stamp).then_some(behind)
-    });
-    let Some(behind) = behind else { return line };
+    })?;
     let thread = behind.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let behind = thread.filter(|(stamp, _)| is_thread(stamp)).map_or(behind, |(_, rest)| rest);
-    behind.strip_prefix(' ').unwrap_or(behind)
+    Some(behind.strip_prefix(' ').unwrap_or(behind))
 }
 
 /// A line without terminal escape sequences and control characters.
@@ -287,7 +291,13 @@ const COMPLAINTS: [&str; 12] = [
     "inconsistent lock state",
 ];
 
-/// Does this line of the kernel tell of a defect?
+/// The first line of a console in which the kernel tells of a defect. Programs have warnings of their own: its time tells
+/// the kernel's.
+pub fn complaint(console: &str) -> Option<&str> {
+    console.lines().find(|line| stamped(line).is_some_and(is_complaint))
+}
+
+/// Does this message of the kernel tell of a defect?
 pub fn is_complaint(line: &str) -> bool {
     COMPLAINTS.iter().any(|word| line.contains(word))
 }

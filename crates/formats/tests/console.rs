@@ -1,7 +1,9 @@
 //! Console and control text, as kernels and init print it.
 #![allow(clippy::unwrap_used)]
 
-use formats::console::{control, is_complaint, plain, read, Control, End, Facts, Fault, Place, Rip, Run, LAST};
+use formats::console::{
+    complaint, control, is_complaint, plain, read, Control, End, Facts, Fault, Place, Rip, Run, LAST,
+};
 
 const OOPS: &str = "\
 [    0.412345] Run /init as init process\r
@@ -210,6 +212,10 @@ fn the_guest_says_what_is_left_of_its_memory() {
 fn a_warning_is_a_complaint_and_a_servers_word_is_none() {
     assert!(is_complaint("[    1.234567] WARNING: CPU: 0 PID: 1 at mm/slab.c:1"));
     assert!(!is_complaint("1:M # Warning: memory overcommit must be enabled"));
+    let server = "27:M 25 Nov 2026 08:20:37.283 # WARNING: the new maxmemory value set via CONFIG SET (1) is smaller\n";
+    assert_eq!(complaint(server), None);
+    let kernel = "no end of line[    1.234567] WARNING: CPU: 0 PID: 1 at mm/slab.c:1";
+    assert_eq!(complaint(&format!("{server}{kernel}\n")), Some(kernel));
 }
 
 #[test]

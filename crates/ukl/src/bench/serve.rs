@@ -236,7 +236,7 @@ impl Bench<'_> {
         let available_kib = [before, rested(&running.guest)?];
         let (guest, _) = guests::stop(&self.guests, mode.name(), END_LIMIT)?;
         let text = String::from_utf8_lossy(&workdir::read(&console)?).into_owned();
-        if let Some(line) = text.lines().find(|line| formats::console::is_complaint(line)) {
+        if let Some(line) = formats::console::complaint(&text) {
             return Err(fail(Class::Boot, format!("the kernel complains: {line}")).log(console).into());
         }
         Ok(Boot { mode, round, first_answer_s, loads, available_kib, end: guest.state.to_string() })
