@@ -191,7 +191,7 @@ pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, fi
         None => None,
     };
     machine.monitor = injector.as_ref().map(Injector::socket);
-    machine.words.extend(clock_word(shell, &options.what));
+    machine.words.extend(clock_word(shell, options));
     let cmd = qemu::command(&machine);
     if shell.dry_run {
         shell.spawn(&cmd, std::process::Stdio::null(), std::process::Stdio::null(), std::process::Stdio::null())?;
@@ -258,11 +258,12 @@ fn outcome(
     }
 }
 
-/// The time in milliseconds since 1970, with which init corrects the clock of the machine. A plan has no time, and without
-/// init nobody listens.
-fn clock_word(shell: &Shell, what: &What) -> Option<String> {
+/// The time in milliseconds since 1970, with which init corrects the clock of the machine. A plan has no time, a clock that
+/// counts instructions is not the host's, and without init nobody listens.
+fn clock_word(shell: &Shell, options: &Options) -> Option<String> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    (!shell.dry_run && !matches!(what, What::Pid1(_))).then(|| format!("ukl.clock={}", since.as_millis()))
+    let wanted = !shell.dry_run && !options.icount && !matches!(options.what, What::Pid1(_));
+    wanted.then(|| format!("ukl.clock={}", since.as_millis()))
 }
 
 /// QEMU's call for an image that need not exist yet, with a person at the console; nothing is written or checked.
