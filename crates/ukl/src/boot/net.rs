@@ -1,5 +1,6 @@
 //! The guest's network card: what it is connected to, whether this machine allows that, QEMU's words for it.
 
+mod backlog;
 mod link;
 
 use std::fs;
@@ -17,6 +18,8 @@ use crate::workdir::{self, RunDir};
 
 use super::qemu::Kind;
 use super::{Options, What};
+
+pub(super) use backlog::widen;
 
 /// The card of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]

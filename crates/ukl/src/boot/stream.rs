@@ -74,7 +74,7 @@ pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options, fi
         None => {}
     }
     let console = reader(guest.0.stdout.take(), start);
-    let mut watch = Watch::new(image, options, files, start, begin)?;
+    let mut watch = Watch::new(image, options, files, start, begin, guest.0.id())?;
     let end = watch.until_the_end(&console)?;
     if end != End::Itself || crate::run::interrupted() {
         guest.kill();
@@ -128,13 +128,22 @@ struct Watch {
     /// Where the program can be reached, and when it could.
     endpoint: Option<Endpoint>,
     ready: Option<Duration>,
+    /// The QEMU whose forwarded ports have little room for new connections still.
+    narrow: Option<u32>,
     /// Tells the forwarding of our input to begin.
     begin: Option<Sender<()>>,
     waits_for_run: bool,
 }
 
 impl Watch {
-    fn new(image: &Image, options: &Options, files: &RunDir, start: Instant, begin: Sender<()>) -> Result<Self> {
+    fn new(
+        image: &Image,
+        options: &Options,
+        files: &RunDir,
+        start: Instant,
+        begin: Sender<()>,
+        qemu: u32,
+    ) -> Result<Self> {
         Ok(Watch {
             attach: options.attach,
             is_bounded: files.pipe().is_some(),
@@ -148,6 +157,7 @@ impl Watch {
             first_output: None,
             endpoint: net::endpoint(image, options),
             ready: None,
+            narrow: Some(qemu),
             begin: Some(begin),
             // Process 1 is the program: nobody announces it.
             waits_for_run: !matches!(options.what, What::Pid1(_)),
@@ -200,6 +210,10 @@ impl Watch {
         if self.control.read_to_end(&mut bytes)? > 0 {
             self.control_text.push_str(&String::from_utf8_lossy(&bytes));
             self.look_for_ready();
+        }
+        // What the guest says shows that QEMU is up, with all its ports.
+        if !self.control_text.is_empty() || !self.console.is_empty() {
+            self.narrow.take().map(net::widen);
         }
         let runs = !self.waits_for_run || self.control_text.contains("run 0\n");
         if runs {
