@@ -1,5 +1,6 @@
 //! Measures the tool and its images: every sample is kept, the median and the range are reported.
 
+mod count;
 mod load;
 mod serve;
 mod server;
@@ -20,6 +21,7 @@ use crate::pipeline::{self, Clock, Env};
 use crate::term;
 use crate::workdir::{self, Cache, ImageDir};
 
+pub use count::{count, equip, Boot as CountBoot, Counted, Plan as CountPlan, Report as CountReport};
 pub use serve::{serve, Boot, Mode, Plan as ServePlan, Report, Sample};
 pub use server::Server;
 

@@ -28,7 +28,7 @@ use nmi::Injector;
 use stdin::Input;
 
 pub use accel::Accel;
-pub use qemu::Kind;
+pub use qemu::{Kind, TICKS_PER_INSTRUCTION};
 
 /// How a guest ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +141,10 @@ pub struct Options {
     pub words: Vec<String>,
     /// Where instructions are emulated, the guest's clock counts them: how busy the host is makes no difference.
     pub icount: bool,
+    /// With `icount`: what the guest's chance depends on. Its date is fixed then, so that a boot without input from
+    /// outside is the same in every instruction whenever it is repeated.
+    #[serde(default)]
+    pub seed: Option<u32>,
     /// The guest gets an interrupt that cannot be masked so often.
     pub nmi: Option<Duration>,
 }
@@ -161,6 +165,7 @@ impl Options {
             attach: true,
             words: Vec::new(),
             icount: false,
+            seed: None,
             nmi: None,
         }
     }
@@ -324,7 +329,7 @@ fn machine(
     let kind = options.machine.unwrap_or(if fits { Kind::Microvm } else { Kind::Q35 });
     let kernel = image.dir.vmlinux();
     let engine = match accel::choose(shell, cache, options.accel, &kernel)? {
-        qemu::Engine::Tcg { .. } if options.icount => qemu::Engine::Counted,
+        qemu::Engine::Tcg { .. } if options.icount => qemu::Engine::Counted { seed: options.seed },
         engine => engine,
     };
     let mut words = options.words.clone();

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::manifest::{self, Disk, Share};
 use crate::term;
 
-pub use bench::{BenchArgs, BenchCommand, ServeArgs};
+pub use bench::{BenchArgs, BenchCommand, CountArgs, ServeArgs};
 pub use guests::{AttendArgs, KillArgs, LogsArgs, RmArgs, StopArgs};
 pub use project::{
     ConfigureArgs, DefconfigArgs, ExplainArgs, InitArgs, MenuconfigArgs, OptionsArgs, Plat, PlatOption, ProjectOption,

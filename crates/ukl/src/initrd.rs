@@ -16,7 +16,7 @@ use crate::sysroot::Sysroot;
 use crate::toolchain::Toolchain;
 use crate::workdir::{self, Cache, ImageDir};
 
-pub use base::{compressor, entries, init_commands, FILES, SOURCES};
+pub use base::{compressor, entries, init_commands, program, FILES, SOURCES};
 pub use overlay::{command, command_strings, environment, mount_strings, Command, Console, Mode, Mount};
 
 /// The initial RAM disk.

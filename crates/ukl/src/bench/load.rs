@@ -202,7 +202,7 @@ fn broken(what: &str, error: &std::io::Error) -> Failure {
     fail(Class::Boot, format!("{what}: {error}"))
 }
 
-fn wrong(got: &[u8], wanted: &[u8]) -> Failure {
+pub(super) fn wrong(got: &[u8], wanted: &[u8]) -> Failure {
     let text = |bytes: &[u8]| bytes[..bytes.len().min(200)].escape_ascii().to_string();
     fail(Class::Boot, format!("the server answered `{}` instead of `{}`", text(got), text(wanted)))
 }

@@ -105,9 +105,9 @@ pub struct Sample {
 }
 
 /// Warnings of the kernel are shown, so that they can be found.
-const KERNEL_WORDS: &str = "loglevel=5";
+pub(super) const KERNEL_WORDS: &str = "loglevel=5";
 /// Nobody is left running for ever when we are killed.
-const LIMIT: Duration = Duration::from_secs(4 * 3600);
+pub(super) const LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// A guest with little memory that does nothing for so long never will.
 const SMALL_LIMIT: Duration = Duration::from_secs(60);
 /// Server and guest have so long to end.

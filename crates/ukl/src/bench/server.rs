@@ -42,6 +42,14 @@ impl Server {
         (self == Server::Redis).then(|| args.map(String::from).to_vec())
     }
 
+    /// Arguments with which the server stays the child of whoever started it, so that its end is seen.
+    pub fn args_in_foreground(self) -> Option<Vec<String>> {
+        match self {
+            Server::Nginx => Some(["-g", "daemon off;"].map(String::from).to_vec()),
+            _ => self.args(),
+        }
+    }
+
     /// A first request, and how its answer ends.
     pub fn first(self) -> (Vec<u8>, Vec<u8>) {
         let (request, end) = match self {
@@ -59,6 +67,14 @@ impl Server {
             960
         } else {
             usize::MAX
+        }
+    }
+
+    /// The load's requests before the server said anything: a reply that only it knows is empty.
+    pub fn exchanges_ahead(self) -> Result<Vec<Exchange>> {
+        match self {
+            Server::Nginx => Ok(vec![Exchange::new(GET, "")]),
+            _ => self.exchanges(b""),
         }
     }
 

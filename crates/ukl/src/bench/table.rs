@@ -1,5 +1,6 @@
 //! What was measured of a server, as a table for a person.
 
+use super::count::{self, Counted};
 use super::serve::{Boot, Mode, Report, Sample};
 use super::Measure;
 
@@ -47,14 +48,41 @@ impl Report {
     }
 
     fn compared(&self, name: &str, digits: usize, get: impl Fn(&Boot) -> f64) -> String {
-        let [app, twin] = [Mode::App, Mode::Twin].map(|mode| {
-            let samples = self.boots.iter().filter(|boot| boot.mode == mode).map(&get).collect();
-            Measure { name: "", unit: "", samples }
-        });
+        let [app, twin] = by_mode(self.boots.iter().map(|boot| (boot.mode, get(boot))));
         // Of a difference that may be nothing, no ratio can be told.
         let quotient = if name.contains("taken") { String::new() } else { ratio(app.median(), twin.median()) };
         row(name, &spread(&app, digits), &spread(&twin, digits), &quotient)
     }
+}
+
+impl count::Report {
+    /// Both modes side by side: instructions for each request, and their ratio.
+    pub fn table(&self) -> String {
+        let loads: &[Counted] = self.boots.first().map_or(&[], |boot| &boot.loads);
+        let requests = loads.iter().map(|load| load.requests).max().unwrap_or_default();
+        let mut text = format!(
+            "{}: instructions/request of server, client and kernel; {requests} requests after {} to warm up; {} boots of each mode\n",
+            self.server, self.warm_up, self.rounds,
+        );
+        text += &row("", "app mode", "twin", "app/twin");
+        for (i, load) in loads.iter().enumerate() {
+            let each = |boot: &count::Boot| boot.loads.get(i).map_or(f64::NAN, |load| load.instructions_per_request);
+            let [app, twin] = by_mode(self.boots.iter().map(|boot| (boot.mode, each(boot))));
+            let plural = if load.connections == 1 { "" } else { "s" };
+            let name = format!("{} connection{plural}, {} deep", load.connections, load.depth);
+            text += &row(&name, &spread(&app, 1), &spread(&twin, 1), &format!("{:.4}", app.median() / twin.median()));
+        }
+        text
+    }
+}
+
+/// The samples of app mode and of the twin.
+fn by_mode(samples: impl Iterator<Item = (Mode, f64)>) -> [Measure; 2] {
+    let samples: Vec<(Mode, f64)> = samples.collect();
+    [Mode::App, Mode::Twin].map(|mode| {
+        let samples = samples.iter().filter(|(of, _)| *of == mode).map(|(_, sample)| *sample).collect();
+        Measure { name: "", unit: "", samples }
+    })
 }
 
 fn depth(load: &Sample) -> usize {

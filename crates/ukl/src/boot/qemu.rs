@@ -19,11 +19,16 @@ pub enum Engine {
         tsc_khz: Option<u64>,
     },
     /// QEMU's own translator with a clock that counts instructions, and skips the time in which there are none.
-    Counted,
+    Counted {
+        /// Chance and the date come from here alone; without it, from the host.
+        seed: Option<u32>,
+    },
 }
 
 /// (option, kHz) of [`Engine::Counted`]: an instruction takes 2^1 ns, and the time stamp counter counts nanoseconds.
 const COUNTED: (&str, u64) = ("shift=1,sleep=off", 1_000_000);
+/// How far [`Engine::Counted`] moves the time stamp counter for each instruction.
+pub const TICKS_PER_INSTRUCTION: u64 = 2;
 
 /// The kind of machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +100,7 @@ pub fn append(machine: &Machine) -> String {
     let tsc_khz = match machine.engine {
         Engine::Kvm => None,
         Engine::Tcg { tsc_khz } => Some(tsc_khz),
-        Engine::Counted => Some(Some(COUNTED.1)),
+        Engine::Counted { .. } => Some(Some(COUNTED.1)),
     };
     if let Some(tsc_khz) = tsc_khz {
         words.extend(TCG.iter().map(|(word, _)| word.to_string()));
@@ -118,8 +123,11 @@ pub fn command(machine: &Machine) -> Cmd {
     cmd = match machine.engine {
         Engine::Kvm => cmd.args(["-accel", "kvm", "-cpu", "host"]),
         Engine::Tcg { .. } => cmd.args(["-accel", "tcg", "-cpu", "max"]),
-        Engine::Counted => cmd.args(["-accel", "tcg", "-cpu", "max", "-icount", COUNTED.0]),
+        Engine::Counted { .. } => cmd.args(["-accel", "tcg", "-cpu", "max", "-icount", COUNTED.0]),
     };
+    if let Engine::Counted { seed: Some(seed) } = machine.engine {
+        cmd = cmd.args(["-seed", &seed.to_string(), "-rtc", "base=2000-01-01,clock=vm"]);
+    }
     cmd = cmd.args(["-m", &format!("{}M", machine.memory_mib)]);
     if machine.shared_memory {
         let memory = format!("memory-backend-memfd,id=memory,size={}M,share=on", machine.memory_mib);

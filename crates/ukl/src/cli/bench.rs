@@ -28,6 +28,8 @@ pub enum BenchCommand {
     },
     /// A server in app mode and in ring 3, in turn: requests per second, latency, processor time, memory
     Serve(ServeArgs),
+    /// A server in app mode and in ring 3: instructions for each request, the client inside the guest
+    Count(CountArgs),
 }
 
 /// `ukl bench serve`.
@@ -51,6 +53,29 @@ pub struct ServeArgs {
     /// Do not search for the least memory (saves minutes)
     #[arg(long)]
     pub no_memory: bool,
+    /// Image folder [default: build/bench-NAME]
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `ukl bench count`.
+#[derive(Debug, Clone, Args)]
+pub struct CountArgs {
+    /// Which server
+    #[arg(value_enum)]
+    pub server: Server,
+    /// How often each mode is booted, each time with another chance
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = rounds)]
+    pub rounds: usize,
+    /// Requests of one load
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(512..=10_000_000))]
+    pub requests: u64,
+    /// Connections at once; loads for each
+    #[arg(long, value_name = "N,…", default_value = "1,8", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=512))]
+    pub connections: Vec<u64>,
+    /// Requests that a connection sends before it waits for replies; a load for each
+    #[arg(long, value_name = "N,…", default_value = "1,16", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub pipeline: Vec<u64>,
     /// Image folder [default: build/bench-NAME]
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,

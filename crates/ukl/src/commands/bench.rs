@@ -6,9 +6,10 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::{build, Answer};
-use crate::bench::{self, Plan, ServePlan};
-use crate::cli::{BenchCommand, ServeArgs};
+use crate::bench::{self, CountPlan, Plan, ServePlan, Server};
+use crate::cli::{BenchCommand, CountArgs, ServeArgs};
 use crate::error::{fail, Class, Result};
+use crate::manifest::Manifest;
 use crate::pipeline::Env;
 use crate::workdir::ImageDir;
 use crate::{manifest, templates, term};
@@ -24,20 +25,44 @@ pub(super) fn bench(env: &Env, what: BenchCommand) -> Result<Answer> {
             Ok(Answer::new(bench::table(&measures), json!({ "rounds": rounds, "measures": measures })))
         }
         BenchCommand::Serve(args) => serve(env, &args),
+        BenchCommand::Count(args) => count(env, &args),
     }
 }
 
-/// Builds the example as it is in this program, and measures it.
-fn serve(env: &Env, args: &ServeArgs) -> Result<Answer> {
-    let name = args.server.name();
-    let folder = args.out.clone().unwrap_or_else(|| PathBuf::from("build").join(format!("bench-{name}")));
+/// The example as it is in this program, and the folder of its image.
+fn example(server: Server, out: &Option<PathBuf>) -> Result<(Manifest, ImageDir)> {
+    let name = server.name();
+    let folder = out.clone().unwrap_or_else(|| PathBuf::from("build").join(format!("bench-{name}")));
     let dir = ImageDir::at(std::path::absolute(folder)?);
     let recipe = dir.stage("recipe");
     if recipe.exists() {
         std::fs::remove_dir_all(&recipe).with_context(|| format!("failed to remove `{}`", recipe.display()))?;
     }
     templates::begin(name, &recipe, false)?;
-    let image = build::from_manifest(env, &manifest::load(&recipe)?, &dir)?.0;
+    Ok((manifest::load(&recipe)?, dir))
+}
+
+/// Builds the example and counts its instructions.
+fn count(env: &Env, args: &CountArgs) -> Result<Answer> {
+    let (mut manifest, dir) = example(args.server, &args.out)?;
+    bench::equip(env, &mut manifest, &dir, args.server)?;
+    let image = build::from_manifest(env, &manifest, &dir)?.0;
+    let plan = CountPlan {
+        server: args.server,
+        rounds: args.rounds,
+        requests: args.requests as usize,
+        connections: args.connections.iter().map(|number| *number as usize).collect(),
+        depths: args.pipeline.iter().map(|depth| *depth as usize).collect(),
+    };
+    term::say(&format!("counting the instructions of {}", args.server.name()));
+    let report = bench::count(env, &image, &plan)?;
+    Ok(Answer::new(report.table(), serde_json::to_value(&report)?))
+}
+
+/// Builds the example and measures it.
+fn serve(env: &Env, args: &ServeArgs) -> Result<Answer> {
+    let (manifest, dir) = example(args.server, &args.out)?;
+    let image = build::from_manifest(env, &manifest, &dir)?.0;
     let plan = ServePlan {
         server: args.server,
         rounds: args.rounds,
@@ -46,7 +71,7 @@ fn serve(env: &Env, args: &ServeArgs) -> Result<Answer> {
         depths: args.pipeline.iter().map(|depth| *depth as usize).collect(),
         memory: !args.no_memory,
     };
-    term::say(&format!("measuring {name}: what else runs on this machine is measured as well"));
+    term::say(&format!("measuring {}: what else runs on this machine is measured as well", args.server.name()));
     let report = bench::serve(&image, &dir.stage("bench"), &plan)?;
     Ok(Answer::new(report.table(), serde_json::to_value(&report)?))
 }

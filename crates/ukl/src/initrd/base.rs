@@ -34,29 +34,44 @@ pub const FILES: [(&str, &str); 4] = [
 ];
 const CFLAGS: [&str; 4] = ["-std=gnu11", "-Os", "-Wall", "-Wextra"];
 
-/// The compiled init: an ordinary static ring-3 program.
+/// The compiled init.
 pub(super) fn init(shell: &Shell, cache: &Cache, toolchain: &Toolchain, sysroot: &Sysroot) -> Result<PathBuf> {
-    let flags = CFLAGS.join(" ");
-    let mut parts = vec!["init-2", &flags, &sysroot.key, &toolchain.id];
-    parts.extend(SOURCES.iter().flat_map(|(name, text)| [*name, *text]));
+    program(shell, cache, toolchain, sysroot, "init", &SOURCES)
+}
+
+/// A program of ours for the guest, compiled once: an ordinary static one for ring 3.
+///
+/// `sources` are the names and texts of its files; what it is called is also the kind of its entry in the cache.
+pub fn program(
+    shell: &Shell,
+    cache: &Cache,
+    toolchain: &Toolchain,
+    sysroot: &Sysroot,
+    name: &str,
+    sources: &[(&str, &str)],
+) -> Result<PathBuf> {
+    let (flags, version) = (CFLAGS.join(" "), format!("{name}-2"));
+    let mut parts = vec![version.as_str(), &flags, &sysroot.key, &toolchain.id];
+    parts.extend(sources.iter().flat_map(|(name, text)| [*name, *text]));
     let key = workdir::hash(parts)[..16].to_owned();
-    let entry = cache.entry("init", &key);
-    let program = entry.join("init");
+    let entry = cache.entry(name, &key);
+    let program = entry.join(name);
     if entry.exists() {
         return Ok(program);
     }
     let make = |dir: &Path| -> Result<()> {
-        shell.check(&compile(toolchain, sysroot, dir), Class::Host)?;
-        link::executable(shell, toolchain, sysroot, &objects(dir), &dir.join("init"), &dir.join("link.log"))
+        shell.check(&compile(toolchain, sysroot, dir, sources), Class::Host)?;
+        let objects = objects(dir, sources);
+        link::executable(shell, toolchain, sysroot, &objects, &dir.join(name), &dir.join("link.log"))
     };
     if shell.dry_run {
         make(&entry)?;
         return Ok(program);
     }
-    let _lock = cache.lock("init", &key)?;
+    let _lock = cache.lock(name, &key)?;
     if !entry.exists() {
         let staging = workdir::staging(&entry)?;
-        for (name, text) in SOURCES {
+        for (name, text) in sources {
             workdir::write_atomic(&staging.path().join(name), text.as_bytes())?;
         }
         make(staging.path())?;
@@ -65,24 +80,24 @@ pub(super) fn init(shell: &Shell, cache: &Cache, toolchain: &Toolchain, sysroot:
     Ok(program)
 }
 
-fn units() -> impl Iterator<Item = &'static str> {
-    SOURCES.iter().filter_map(|(name, _)| name.strip_suffix(".c"))
+fn units<'a>(sources: &[(&'a str, &str)]) -> Vec<&'a str> {
+    sources.iter().filter_map(|(name, _)| name.strip_suffix(".c")).collect()
 }
 
-fn objects(dir: &Path) -> Vec<PathBuf> {
-    units().map(|unit| dir.join(format!("{unit}.o"))).collect()
+fn objects(dir: &Path, sources: &[(&str, &str)]) -> Vec<PathBuf> {
+    units(sources).iter().map(|unit| dir.join(format!("{unit}.o"))).collect()
 }
 
 /// Compiles the sources that lie in `dir`.
-fn compile(toolchain: &Toolchain, sysroot: &Sysroot, dir: &Path) -> Cmd {
+fn compile(toolchain: &Toolchain, sysroot: &Sysroot, dir: &Path, sources: &[(&str, &str)]) -> Cmd {
     let cmd = Cmd::new(&toolchain.cc).args(sysroot.cflags(toolchain)).args(CFLAGS).arg("-c");
-    cmd.args(units().map(|unit| format!("{unit}.c"))).cwd(dir)
+    cmd.args(units(sources).iter().map(|unit| format!("{unit}.c"))).cwd(dir)
 }
 
 /// What makes init of the [`SOURCES`] in `dir`: the compiler's call and the linker's.
 pub fn init_commands(toolchain: &Toolchain, sysroot: &Sysroot, dir: &Path) -> Result<[Cmd; 2]> {
-    let link = link::executable_command(toolchain, sysroot, &objects(dir), &dir.join("init"))?;
-    Ok([compile(toolchain, sysroot, dir), link])
+    let link = link::executable_command(toolchain, sysroot, &objects(dir, &SOURCES), &dir.join("init"))?;
+    Ok([compile(toolchain, sysroot, dir, &SOURCES), link])
 }
 
 /// Everything but init and the commands.
