@@ -1,5 +1,6 @@
 //! Measures the tool and its images: every sample is kept, the median and the range are reported.
 
+mod calls;
 mod count;
 mod load;
 mod serve;
@@ -21,6 +22,7 @@ use crate::pipeline::{self, Clock, Env};
 use crate::term;
 use crate::workdir::{self, Cache, ImageDir};
 
+pub use calls::{calls, calls_table, manifest as calls_manifest, Call};
 pub use count::{count, equip, Boot as CountBoot, Counted, Plan as CountPlan, Report as CountReport};
 pub use serve::{serve, Boot, Mode, Plan as ServePlan, Report, Sample};
 pub use server::Server;

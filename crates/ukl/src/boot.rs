@@ -28,7 +28,7 @@ use nmi::Injector;
 use stdin::Input;
 
 pub use accel::Accel;
-pub use qemu::{Kind, TICKS_PER_INSTRUCTION};
+pub use qemu::Kind;
 
 /// How a guest ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +142,7 @@ pub struct Options {
     /// Where instructions are emulated, the guest's clock counts them: how busy the host is makes no difference.
     pub icount: bool,
     /// With `icount`: what the guest's chance depends on. Its date is fixed then, so that a boot without input from
-    /// outside is the same in every instruction whenever it is repeated.
+    /// outside is the same in every instruction whenever it is repeated, and its time stamp counter counts them.
     #[serde(default)]
     pub seed: Option<u32>,
     /// The guest gets an interrupt that cannot be masked so often.

@@ -315,11 +315,13 @@ static char *more(char *list)
 
 int main(int argc, char **argv)
 {
+	static char said[1 << 16];
 	char **words;
 
 	if (argc < 10)
 		return 2;
-	setlinebuf(stdout);
+	/* The console would be busy while something else is measured. */
+	setvbuf(stdout, said, _IOFBF, sizeof said);
 	words = strings(argv[1]);
 	for (char **at = words + 2; at[0] && at[1]; at += 2)
 		exchanges[count++] = (struct exchange){ at[0], at[1], strlen(at[0]), strlen(at[1]), 0, 0 };

@@ -10,7 +10,7 @@ use super::server::Server;
 use crate::boot::{self, Accel, BootRun, Options, What};
 use crate::error::{fail, Class, Failure, Result};
 use crate::image::Image;
-use crate::initrd::{self, Command};
+use crate::initrd;
 use crate::manifest::{GuestFile, Manifest, Net, Network};
 use crate::pipeline::Env;
 use crate::workdir::{self, ImageDir};
@@ -29,7 +29,7 @@ pub struct Plan {
     /// Which server.
     pub server: Server,
     /// How often each mode is booted; chance is another in each round, and the same when the round is repeated.
-    pub rounds: usize,
+    pub rounds: u32,
     /// Requests of one load.
     pub requests: usize,
     /// Connections at once, and requests that a connection sends before it waits: a load for each pair.
@@ -44,7 +44,7 @@ pub struct Report {
     /// The server.
     pub server: &'static str,
     /// Boots of each mode.
-    pub rounds: usize,
+    pub rounds: u32,
     /// Requests before each load, which are not counted.
     pub warm_up: usize,
     /// The kernel's version.
@@ -61,7 +61,7 @@ pub struct Boot {
     /// The mode.
     pub mode: Mode,
     /// The round, from 1.
-    pub round: usize,
+    pub round: u32,
     /// The loads, in order.
     pub loads: Vec<Counted>,
     /// How the server ended when it was asked to.
@@ -113,7 +113,7 @@ pub fn count(env: &Env, image: &Image, plan: &Plan) -> Result<Report> {
     let (mut boots, mut qemu) = (Vec::new(), BTreeMap::new());
     for round in 1..=plan.rounds {
         for mode in [Mode::App, Mode::Twin] {
-            let run = boot::run(&env.shell, &env.cache, image, &options(image, plan, mode, round)?)?;
+            let run = boot::run(&env.shell, &env.cache, image, &options(client(image, plan, mode)?, round))?;
             anyhow::ensure!(!crate::run::interrupted(), "interrupted");
             let said = judge(image, plan, &run)?;
             let each = said.loads.iter().map(|load| format!("{:.0}", load.instructions_per_request));
@@ -132,9 +132,9 @@ fn warm_up(plan: &Plan) -> usize {
     (plan.requests / 10).max(1)
 }
 
-/// One processor, nothing from outside, and in both modes the same RAM disk.
-fn options(image: &Image, plan: &Plan, mode: Mode, round: usize) -> Result<Options> {
-    Ok(Options {
+/// One processor and nothing from outside; each round has another chance.
+pub(super) fn options(what: What, round: u32) -> Options {
+    Options {
         attach: false,
         accel: Accel::Tcg,
         cpus: Some(1),
@@ -143,13 +143,13 @@ fn options(image: &Image, plan: &Plan, mode: Mode, round: usize) -> Result<Optio
         timeout: Some(LIMIT),
         words: vec![KERNEL_WORDS.into()],
         icount: true,
-        seed: Some(u32::try_from(round)?),
-        ..Options::new(What::Commands(vec![client(image, plan, mode)?]))
-    })
+        seed: Some(round),
+        ..Options::new(what)
+    }
 }
 
 /// The client, which starts the server.
-fn client(image: &Image, plan: &Plan, mode: Mode) -> Result<Command> {
+fn client(image: &Image, plan: &Plan, mode: Mode) -> Result<What> {
     let info = &image.info;
     let Some(port) = info.ready else {
         return Err(fail(Class::App, format!("`{}` does not say which port answers", info.name)).into());
@@ -165,7 +165,7 @@ fn client(image: &Image, plan: &Plan, mode: Mode) -> Result<Command> {
     let server = [path.to_owned(), info.name.clone()];
     let args = plan.server.args_in_foreground().unwrap_or_else(|| info.args.clone());
     let words = [EXCHANGES.to_owned()].into_iter().chain(numbers).chain(lists).chain(server).chain(args);
-    Ok(initrd::command("client", CLIENT, &words.collect::<Vec<_>>(), &info.env))
+    Ok(What::Commands(vec![initrd::command("client", CLIENT, &words.collect::<Vec<_>>(), &info.env)]))
 }
 
 /// What the client said.
@@ -180,9 +180,7 @@ struct Said {
 fn judge(image: &Image, plan: &Plan, run: &BootRun) -> Result<Said> {
     let text = String::from_utf8_lossy(&run.console);
     let broken = |what: String| fail(Class::Boot, what).log(image.dir.console());
-    if let Some(line) = text.lines().find(|line| formats::console::is_complaint(line)) {
-        return Err(broken(format!("the kernel complains: {line}")).into());
-    }
+    no_complaint(image, &text)?;
     let said = read(&text).map_err(|failure| failure.log(image.dir.console()))?;
     if said.end.is_empty() || said.loads.len() != plan.connections.len() * plan.depths.len() {
         return Err(broken(format!("the client in the guest did not come to its end: {:?}", run.outcome)).into());
@@ -190,6 +188,14 @@ fn judge(image: &Image, plan: &Plan, run: &BootRun) -> Result<Said> {
     // What later answers were compared with must be right itself.
     plan.server.exchanges(&said.first)?;
     Ok(said)
+}
+
+/// Error (class `Boot`): the kernel complains in the console's text.
+pub(super) fn no_complaint(image: &Image, text: &str) -> Result<()> {
+    match text.lines().find(|line| formats::console::is_complaint(line)) {
+        Some(line) => Err(fail(Class::Boot, format!("the kernel complains: {line}")).log(image.dir.console()).into()),
+        None => Ok(()),
+    }
 }
 
 fn read(text: &str) -> std::result::Result<Said, Failure> {
@@ -214,17 +220,17 @@ fn check_counter(ticks: &str, instructions: &str) -> std::result::Result<(), Fai
     let number = |word: &str| word.parse::<f64>().unwrap_or_default();
     let each = number(ticks) / number(instructions);
     // The two that read the counter, and what stands between them.
-    if (each / boot::TICKS_PER_INSTRUCTION as f64 - 1.0).abs() < 0.01 {
+    if (each - 1.0).abs() < 0.01 {
         return Ok(());
     }
     Err(fail(Class::Host, format!("this QEMU counts {each:.3} ticks for an instruction: nothing can be counted")))
 }
 
-/// Connections, depth, requests, ticks, nanoseconds without work. A tick takes a nanosecond.
+/// Connections, depth, requests, ticks, nanoseconds without work. A tick is an instruction or a nanosecond of waiting.
 fn load(numbers: &[&str]) -> Option<Counted> {
     let number = |i: usize| numbers.get(i)?.parse::<u64>().ok();
     let (requests, idle_ns) = (number(2)?, number(4)?);
-    let instructions = number(3)?.saturating_sub(idle_ns) / boot::TICKS_PER_INSTRUCTION;
+    let instructions = number(3)?.saturating_sub(idle_ns);
     Some(Counted {
         connections: number(0)? as usize,
         depth: number(1)? as usize,
@@ -247,14 +253,13 @@ mod tests {
 
     #[test]
     fn what_the_client_says_is_read() {
-        let text = "[    1.0] x\nclient: ticks 20006 of 10000 instructions\r\nserver: hello\nclient: first 6142\n\
+        let text = "[    1.0] x\nclient: ticks 10006 of 10000 instructions\r\nserver: hello\nclient: first 6142\n\
                     client: load 8 16 1000 8100000 100000\nclient: end exited 0\n";
-        let ticks = boot::TICKS_PER_INSTRUCTION * 10_000 + 6;
-        let said = read(&text.replace("20006", &ticks.to_string())).unwrap();
+        let said = read(text).unwrap();
         assert_eq!((said.first.as_slice(), said.end.as_str()), (&b"aB"[..], "exited 0"));
         let load = &said.loads[0];
         assert_eq!((load.connections, load.depth, load.requests, load.idle_ns), (8, 16, 1000, 100_000));
-        assert_eq!(load.instructions_per_request, 8000.0 / boot::TICKS_PER_INSTRUCTION as f64);
+        assert_eq!(load.instructions_per_request, 8000.0);
     }
 
     #[test]
@@ -262,7 +267,7 @@ mod tests {
         for (line, want) in [
             ("error connect: No route", "the client in the guest: connect: No route"),
             ("wrong 21 6f6b", "the server answered `!` instead of `ok`"),
-            ("ticks 30000 of 10000 instructions", "counts 3.000 ticks"),
+            ("ticks 20010 of 10000 instructions", "counts 2.001 ticks"),
             ("who knows", "`who knows`"),
         ] {
             let text = read(&format!("client: {line}\n")).unwrap_err().to_string();

@@ -89,7 +89,7 @@ fn depth(load: &Sample) -> usize {
     load.depth
 }
 
-fn row(name: &str, app: &str, twin: &str, quotient: &str) -> String {
+pub(super) fn row(name: &str, app: &str, twin: &str, quotient: &str) -> String {
     format!("{name:<32} {app:>28} {twin:>28} {quotient:>9}\n")
 }
 

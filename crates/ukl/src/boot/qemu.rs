@@ -20,15 +20,15 @@ pub enum Engine {
     },
     /// QEMU's own translator with a clock that counts instructions, and skips the time in which there are none.
     Counted {
-        /// Chance and the date come from here alone; without it, from the host.
+        /// Where the guest's chance comes from instead of the host; then its date is fixed, too.
         seed: Option<u32>,
     },
 }
 
 /// (option, kHz) of [`Engine::Counted`]: an instruction takes 2^1 ns, and the time stamp counter counts nanoseconds.
 const COUNTED: (&str, u64) = ("shift=1,sleep=off", 1_000_000);
-/// How far [`Engine::Counted`] moves the time stamp counter for each instruction.
-pub const TICKS_PER_INSTRUCTION: u64 = 2;
+/// With a seed: 2^0 ns, so that the counter is the number of instructions, and timers are a smaller part of them.
+const COUNTED_EXACTLY: &str = "shift=0,sleep=off";
 
 /// The kind of machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +123,10 @@ pub fn command(machine: &Machine) -> Cmd {
     cmd = match machine.engine {
         Engine::Kvm => cmd.args(["-accel", "kvm", "-cpu", "host"]),
         Engine::Tcg { .. } => cmd.args(["-accel", "tcg", "-cpu", "max"]),
-        Engine::Counted { .. } => cmd.args(["-accel", "tcg", "-cpu", "max", "-icount", COUNTED.0]),
+        Engine::Counted { seed } => {
+            let counted = if seed.is_some() { COUNTED_EXACTLY } else { COUNTED.0 };
+            cmd.args(["-accel", "tcg", "-cpu", "max", "-icount", counted])
+        }
     };
     if let Engine::Counted { seed: Some(seed) } = machine.engine {
         cmd = cmd.args(["-seed", &seed.to_string(), "-rtc", "base=2000-01-01,clock=vm"]);
@@ -237,6 +240,15 @@ mod tests {
         ] {
             assert!(line.contains(words), "`{words}` is not in: {line}");
         }
+    }
+
+    #[test]
+    fn a_seeded_guest_gets_nothing_from_the_host() {
+        let line = |seed| command(&machine(Kind::Microvm, Engine::Counted { seed })).display();
+        let seeded = line(Some(7));
+        let words = "-accel tcg -cpu max -icount shift=0,sleep=off -seed 7 -rtc base=2000-01-01,clock=vm -m 64M";
+        assert!(seeded.contains(words) && seeded.contains(" tsc_early_khz=1000000 tsc=reliable"), "{seeded}");
+        assert!(line(None).contains("-icount shift=1,sleep=off -m 64M"));
     }
 
     #[test]

@@ -30,6 +30,12 @@ pub enum BenchCommand {
     Serve(ServeArgs),
     /// A server in app mode and in ring 3: instructions for each request, the client inside the guest
     Count(CountArgs),
+    /// Single system calls, faults and signals in app mode and in ring 3: instructions of each
+    Calls {
+        /// Image folder
+        #[arg(short, long, value_name = "DIR", default_value = "build/bench-calls")]
+        out: PathBuf,
+    },
 }
 
 /// `ukl bench serve`.

@@ -26,6 +26,12 @@ pub(super) fn bench(env: &Env, what: BenchCommand) -> Result<Answer> {
         }
         BenchCommand::Serve(args) => serve(env, &args),
         BenchCommand::Count(args) => count(env, &args),
+        BenchCommand::Calls { out } => {
+            let dir = ImageDir::at(std::path::absolute(out)?);
+            let image = build::from_manifest(env, &bench::calls_manifest(&dir)?, &dir)?.0;
+            let calls = bench::calls(env, &image)?;
+            Ok(Answer::new(bench::calls_table(&calls), json!({ "calls": calls })))
+        }
     }
 }
 
@@ -49,7 +55,7 @@ fn count(env: &Env, args: &CountArgs) -> Result<Answer> {
     let image = build::from_manifest(env, &manifest, &dir)?.0;
     let plan = CountPlan {
         server: args.server,
-        rounds: args.rounds,
+        rounds: args.rounds as u32,
         requests: args.requests as usize,
         connections: args.connections.iter().map(|number| *number as usize).collect(),
         depths: args.pipeline.iter().map(|depth| *depth as usize).collect(),
