@@ -107,6 +107,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn counts_stand_side_by_side_with_a_ratio_that_shows_a_thousandth() {
+        let boot = |mode, instructions| {
+            let instructions_per_request = instructions as f64 / 10.0;
+            let load =
+                Counted { connections: 8, depth: 1, requests: 10, instructions, instructions_per_request, idle_ns: 0 };
+            count::Boot { mode, round: 1, loads: vec![load], end: "exited 0".into() }
+        };
+        let boots = vec![boot(Mode::App, 10_020), boot(Mode::Twin, 10_000)];
+        let report =
+            count::Report { server: "redis", rounds: 1, warm_up: 1, kernel: "6.12".into(), boots, qemu: [].into() };
+        let table = report.table();
+        let row: Vec<&str> = table.lines().nth(2).unwrap().split_whitespace().collect();
+        assert_eq!(row.join(" "), "8 connections, 1 deep 1002.0 (1002.0 to 1002.0) 1000.0 (1000.0 to 1000.0) 1.0020");
+    }
+
+    #[test]
     fn both_modes_stand_side_by_side_with_their_spread() {
         let boot = |mode, requests_per_s| {
             let load = Sample {

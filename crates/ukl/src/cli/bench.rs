@@ -71,7 +71,7 @@ pub struct CountArgs {
     #[arg(value_enum)]
     pub server: Server,
     /// How often each mode is booted, each time with another chance
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = rounds)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = rounds)]
     pub rounds: usize,
     /// Requests of one load
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(512..=10_000_000))]

@@ -1,4 +1,4 @@
-//! `ukl bench serve`: what it reports, and that nothing of it is left. Its numbers are not judged.
+//! `ukl bench`: what it reports, that nothing of it is left, and that counts repeat. Numbers are not judged otherwise.
 
 use serde_json::Value;
 
@@ -42,9 +42,51 @@ fn a_server_is_measured_in_both_modes_and_every_sample_is_kept() {
 }
 
 #[test]
+fn a_server_is_counted_twice_with_the_same_result() {
+    let world = World::new();
+    let folder = world.folder().join("bench");
+    let words =
+        ["--json", "bench", "count", "tcp_server", "--rounds", "1", "--requests", "600", "--connections", "1,3"];
+    let count = || {
+        let done = world.ukl(&[&words[..], &["--pipeline", "1,4", "--out", folder.to_str().unwrap()]].concat());
+        done.ends(0, &["round 1 of 1, app: ", "round 1 of 1, twin: "]);
+        serde_json::from_str::<Value>(&done.out).unwrap()["result"]["boots"].clone()
+    };
+    let boots = count();
+    for (boot, mode) in boots.as_array().unwrap().iter().zip(["app", "twin"]) {
+        assert_eq!((&boot["mode"], &boot["end"]), (&mode.into(), &"exited 0".into()), "{boot}");
+        let loads = boot["loads"].as_array().unwrap();
+        let pairs: Vec<_> = loads.iter().map(|load| (load["connections"].as_u64(), load["depth"].as_u64())).collect();
+        assert_eq!(
+            pairs,
+            [(1, 1), (1, 4), (3, 1), (3, 4)].map(|(connections, depth)| (Some(connections), Some(depth)))
+        );
+        assert!(loads.iter().all(|load| load["requests"] == 600 && load["instructions"].as_u64() > Some(600_000)));
+    }
+    assert_eq!(count(), boots, "nothing from outside may change an instruction");
+}
+
+#[test]
+fn single_calls_are_counted_in_both_modes() {
+    let world = World::new();
+    let folder = world.folder().join("calls");
+    let done = world.ukl(&["--json", "bench", "calls", "--out", folder.to_str().unwrap()]);
+    done.ends(0, &[]);
+    let json: Value = serde_json::from_str(&done.out).unwrap();
+    let calls = json["result"]["calls"].as_array().unwrap();
+    let names: Vec<_> = calls.iter().filter_map(|call| call["name"].as_str()).collect();
+    assert_eq!(names, ["nothing", "getppid", "read", "write", "clock_gettime", "pipe", "fault", "signal", "timer"]);
+    assert_eq!(calls[0]["app"], calls[0]["twin"], "the same objects");
+    assert!(calls.iter().all(|call| call["app"].as_f64() >= calls[0]["app"].as_f64()), "{calls:?}");
+}
+
+#[test]
 fn only_known_servers_are_measured_and_no_dry_run_is() {
     let world = World::new();
     world.ukl(&["bench", "serve", "apache"]).ends(2, &["redis, memcached, nginx, tcp_server"]);
     world.ukl(&["bench", "serve", "redis", "--pipeline", "0"]).ends(2, &["0 is not in 1..=256"]);
+    world.ukl(&["bench", "count", "redis", "--requests", "100"]).ends(2, &["100 is not in 512..=10000000"]);
+    world.ukl(&["bench", "count", "redis", "--connections", "1,0"]).ends(2, &["0 is not in 1..=512"]);
+    world.ukl(&["--dry-run", "bench", "count", "redis"]).ends(2, &["cannot be a dry run"]);
     world.ukl(&["--dry-run", "bench", "serve", "redis"]).ends(2, &["cannot be a dry run"]);
 }
