@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::count;
+use super::serve::no_complaint;
 use super::table;
 use crate::boot::{self, Outcome, What};
 use crate::error::{fail, Class, Result};
@@ -38,7 +39,7 @@ pub fn calls(env: &Env, image: &Image) -> Result<Vec<Call>> {
     let run = boot::run(&env.shell, &env.cache, image, &count::options(What::Both(None), 1))?;
     anyhow::ensure!(!crate::run::interrupted(), "interrupted");
     let text = String::from_utf8_lossy(&run.console);
-    count::no_complaint(image, &text)?;
+    no_complaint(&text, image.dir.console())?;
     if run.ends != [Outcome::Exited(0), Outcome::Exited(0)] {
         let text = format!("the program that measures ended otherwise than it should: {:?}", run.ends);
         return Err(fail(Class::Boot, text).log(image.dir.console()).into());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::load::wrong;
-use super::serve::{Mode, KERNEL_WORDS, LIMIT};
+use super::serve::{no_complaint, Mode, KERNEL_WORDS, LIMIT};
 use super::server::Server;
 use crate::boot::{self, Accel, BootRun, Options, What};
 use crate::error::{fail, Class, Failure, Result};
@@ -180,7 +180,7 @@ struct Said {
 fn judge(image: &Image, plan: &Plan, run: &BootRun) -> Result<Said> {
     let text = String::from_utf8_lossy(&run.console);
     let broken = |what: String| fail(Class::Boot, what).log(image.dir.console());
-    no_complaint(image, &text)?;
+    no_complaint(&text, image.dir.console())?;
     let said = read(&text).map_err(|failure| failure.log(image.dir.console()))?;
     if said.end.is_empty() || said.loads.len() != plan.connections.len() * plan.depths.len() {
         return Err(broken(format!("the client in the guest did not come to its end: {:?}", run.outcome)).into());
@@ -188,14 +188,6 @@ fn judge(image: &Image, plan: &Plan, run: &BootRun) -> Result<Said> {
     // What later answers were compared with must be right itself.
     plan.server.exchanges(&said.first)?;
     Ok(said)
-}
-
-/// Error (class `Boot`): the kernel complains in the console's text.
-pub(super) fn no_complaint(image: &Image, text: &str) -> Result<()> {
-    match text.lines().find(|line| formats::console::is_complaint(line)) {
-        Some(line) => Err(fail(Class::Boot, format!("the kernel complains: {line}")).log(image.dir.console()).into()),
-        None => Ok(()),
-    }
 }
 
 fn read(text: &str) -> std::result::Result<Said, Failure> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -236,9 +237,7 @@ impl Bench<'_> {
         let available_kib = [before, rested(&running.guest)?];
         let (guest, _) = guests::stop(&self.guests, mode.name(), END_LIMIT)?;
         let text = String::from_utf8_lossy(&workdir::read(&console)?).into_owned();
-        if let Some(line) = formats::console::complaint(&text) {
-            return Err(fail(Class::Boot, format!("the kernel complains: {line}")).log(console).into());
-        }
+        no_complaint(&text, console)?;
         Ok(Boot { mode, round, first_answer_s, loads, available_kib, end: guest.state.to_string() })
     }
 
@@ -314,6 +313,14 @@ impl Bench<'_> {
         self.send(&running, SMALL_LOAD, self.plan.connections, 1)?;
         guests::stop(&self.guests, mode.name(), END_LIMIT)?;
         Ok(())
+    }
+}
+
+/// Error (class `Boot`): the kernel complains in the text of the console, which `log` has.
+pub(super) fn no_complaint(text: &str, log: PathBuf) -> Result<()> {
+    match formats::console::complaint(text) {
+        Some(line) => Err(fail(Class::Boot, format!("the kernel complains: {line}")).log(log).into()),
+        None => Ok(()),
     }
 }
 
