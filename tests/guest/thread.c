@@ -3,7 +3,9 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <ucontext.h>
 
 static __thread int own = 7;
 static __thread char own_space[300];
@@ -347,5 +349,67 @@ CASE(thread_fork_while_running)
 	say("wrong %d, own %d", wrong, own);
 }
 
+/* The C library's own signal for a cancellation. */
+#define SIGCANCEL 33
+static volatile int steps, cancel_at, was_there;
+static void cancel_at_step(int number, siginfo_t *info, void *context)
+{
+	(void)number, (void)info;
+	if (++steps < cancel_at)
+		return;
+	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~0x100L;
+	if (steps > cancel_at)
+		return;
+	ioctl(fd[0], FIONREAD, &was_there);
+	pthread_cancel(pthread_self());
+	/* Blocked here, it arrives where the handler interrupted. */
+	syscall(SYS_tkill, syscall(SYS_gettid), SIGCANCEL);
+}
+
+static void *read_in_steps(void *argument)
+{
+	ssize_t (*volatile call)(int, void *, size_t) = read;
+	long result;
+	char c;
+
+	__asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc");
+	result = call(fd[0], &c, 1);
+	__asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc");
+	(void)argument;
+	return (void *)result;
+}
+
+/* A cancellation at any instruction before a call happened keeps it from happening. */
+CASE(thread_cancel_at_each_step)
+{
+	struct { void *handler; unsigned long flags; void *restorer; unsigned long mask; } action;
+	int lost = 0, in_time = 0, late = 0, left;
+
+	REQUIRE(pipe(fd) == 0);
+	handle_info(SIGTRAP, cancel_at_step, 0);
+	/* The C library's own function would leave that signal out. */
+	REQUIRE(syscall(SYS_rt_sigaction, SIGTRAP, NULL, &action, 8L) == 0);
+	action.mask = -1UL;
+	REQUIRE(syscall(SYS_rt_sigaction, SIGTRAP, &action, NULL, 8L) == 0);
+	for (cancel_at = 1; cancel_at < 1000; cancel_at++) {
+		pthread_t thread;
+		void *result;
+
+		steps = was_there = 0;
+		REQUIRE(write(fd[1], "x", 1) == 1);
+		REQUIRE(pthread_create(&thread, NULL, read_in_steps, NULL) == 0);
+		REQUIRE(pthread_join(thread, &result) == 0);
+		if (steps < cancel_at)
+			break;
+		in_time += result == PTHREAD_CANCELED;
+		late += result != PTHREAD_CANCELED && !was_there;
+		lost += result != PTHREAD_CANCELED && was_there;
+		if (ioctl(fd[0], FIONREAD, &left) == 0 && left)
+			read(fd[0], &(char){ 0 }, 1);
+	}
+	say("in time %d, late %d, lost %d", in_time > 10, late > 2, lost);
+}
+
 FAMILY(thread, T(thread_local_memory), T(thread_many), T(thread_detached), T(thread_cancel), T(thread_cancel_race),
-       T(thread_keys), T(thread_endings), T(thread_credentials), T(thread_names), T(thread_fork_while_running));
+       T(thread_keys), T(thread_endings), T(thread_credentials), T(thread_names), T(thread_fork_while_running),
+       T(thread_cancel_at_each_step));

@@ -206,6 +206,11 @@ fn kernel_compiler(shell: &Shell, toolchain: &Toolchain) -> Toolchain {
     }
 }
 
+/// Is the option one that ukl itself decides? Others of the same menu are the user's.
+pub fn is_ours(name: &str) -> bool {
+    matches!(name, "UKL" | "UKL_ARCHIVE" | "UKL_TRIGGER")
+}
+
 /// Everything that must hold in the end: base, ukl, storage, debug, then the manifest's own lines.
 pub fn requested(spec: &KernelSpec) -> Result<Config> {
     let own = spec.config.join("\n");

@@ -130,7 +130,7 @@ impl Kernel {
 
     /// Fails for options that follow from others, and for those that are ours.
     fn settable(&self, name: &str) -> Result<()> {
-        if name == "UKL" || name.starts_with("UKL_") {
+        if config::is_ours(name) {
             let failure = fail(Class::Usage, format!("`CONFIG_{name}` belongs to ukl"));
             return Err(failure.hint("`trigger` in ukl.toml names the path that starts the program").into());
         }

@@ -44,6 +44,9 @@ pub(super) enum End {
 /// A guest that comes up at all needs seconds at most, on the slowest machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 
+/// QEMU has opened its ports long before.
+const LONG_UP: Duration = Duration::from_secs(2);
+
 /// What is kept in memory of the console of a guest in the background: more than any report of a panic.
 const CONSOLE_END: usize = 1 << 18;
 
@@ -211,8 +214,9 @@ impl Watch {
             self.control_text.push_str(&String::from_utf8_lossy(&bytes));
             self.look_for_ready();
         }
-        // What the guest says shows that QEMU is up, with all its ports.
-        if !self.control_text.is_empty() || !self.console.is_empty() {
+        // What the guest says shows that QEMU is up, with all its ports; a program that is process 1 may say nothing.
+        let is_silent = self.control_text.is_empty() && self.console.is_empty();
+        if !is_silent || (!self.waits_for_run && self.start.elapsed() > LONG_UP) {
             self.narrow.take().map(net::widen);
         }
         let runs = !self.waits_for_run || self.control_text.contains("run 0\n");

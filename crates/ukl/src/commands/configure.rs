@@ -14,7 +14,7 @@ use crate::manifest::{self, Manifest, Platform};
 use crate::pipeline::Env;
 use crate::run::interrupted;
 use crate::settings::{self, Change, Kernel};
-use crate::{term, workdir};
+use crate::{config, term, workdir};
 
 /// The project that a command works on.
 fn open(project: Option<&PathBuf>) -> Result<(Manifest, Edit)> {
@@ -69,8 +69,9 @@ pub(super) fn defconfig(env: &Env, args: &DefconfigArgs) -> Result<Answer> {
     let text = String::from_utf8(workdir::read(&args.file)?).map_err(|_| bad("no UTF-8 text".into()))?;
     let given = kconfig::parse(&text).map_err(|error| bad(error.to_string()))?;
     let kernel = settings::open(env, &manifest)?;
-    let lines: Vec<String> =
-        given.to_text().lines().filter(|line| !line.contains("CONFIG_UKL")).map(str::to_owned).collect();
+    let name = |line: &str| line.split(['=', ' ']).find_map(|word| word.strip_prefix("CONFIG_").map(str::to_owned));
+    let is_ours = |line: &str| name(line).is_some_and(|name| config::is_ours(&name));
+    let lines: Vec<String> = given.to_text().lines().filter(|line| !is_ours(line)).map(str::to_owned).collect();
     let names: Vec<String> = given.iter().map(|(option, _)| option["CONFIG_".len()..].to_owned()).collect();
     kernel.against_ukl(&kernel.wanted(&lines)?, &names)?;
     let resolved = kernel.resolve(lines)?;

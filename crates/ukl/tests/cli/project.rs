@@ -65,6 +65,7 @@ fn options_are_checked_by_the_kernels_own_tools() {
     world.ukl(&["set", "EXT4"]).fails(2, &["no option `EXT4`", "`EXT4_FS`"]);
     world.ukl(&["set", "X86_KERNEL_IBT"]).fails(2, &["conflicts with UKL", "depends on !X86_KERNEL_IBT"]);
     world.ukl(&["set", "CONFIG_UKL=n"]).fails(2, &["belongs to ukl"]);
+    world.ukl(&["set", "UKL_SHORT_SYSCALLS=n"]).fails(2, &["it follows from other options"]);
     world.ukl(&["set", "NR_CPUS"]).fails(2, &["`CONFIG_NR_CPUS` takes a number"]);
     world.ukl(&["set", "BINARY_PRINTF"]).fails(2, &["cannot be set: it follows from other options"]);
     world.ukl(&["set", "EXT4_FS"]).fails(2, &["`CONFIG_EXT4_FS=y` has no effect: it stays n", "it depends on BLOCK"]);
