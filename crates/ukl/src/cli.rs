@@ -223,6 +223,9 @@ pub struct BootOptions {
     /// Name of the guest in the background [default: the image's]
     #[arg(long, value_name = "NAME", value_parser = manifest::name, help_heading = "Boot options", requires = "detach")]
     pub name: Option<String>,
+    /// More words for the kernel, e.g. loglevel=5: its warnings appear on the console
+    #[arg(long, value_name = "WORDS", help_heading = "Boot options")]
+    pub append: Vec<String>,
     /// A shell on the console; type the trigger (/UKL) to start the program
     #[arg(long, help_heading = "Boot options", conflicts_with_all = ["pid1", "twin"])]
     pub shell: bool,

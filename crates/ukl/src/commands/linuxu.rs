@@ -84,6 +84,7 @@ fn check(options: &BootOptions) -> Result<()> {
         ("--detach", options.detach),
         ("--disk", !options.disks.is_empty()),
         ("--share", !options.shares.is_empty()),
+        ("--append", !options.append.is_empty()),
     ];
     match machine.iter().find(|(_, given)| *given) {
         Some((option, _)) => {

@@ -86,7 +86,8 @@ fn translate(options: &BootOptions) -> Options {
     };
     let ports = (!options.ports.is_empty()).then(|| options.ports.clone());
     let network = Network { net: options.net.clone(), ip: options.ip.clone(), queues: options.queues };
-    Options { ports, network, storage: storage(options), ..machine(&options.machine, what) }
+    let words = options.append.clone();
+    Options { ports, network, words, storage: storage(options), ..machine(&options.machine, what) }
 }
 
 fn storage(options: &BootOptions) -> Storage {

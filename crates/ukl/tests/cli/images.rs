@@ -150,10 +150,13 @@ fn up_prints_what_the_program_prints_and_ends_as_it_does() {
 fn options_reach_the_machine() {
     let world = world();
     let options = ["--memory", "64M", "--cpus", "2", "-p", "8080:80", "-p", "2222:22", "--machine", "q35"];
-    let done = world.ukl(&[&["up", "a.c", "--accel", "tcg"][..], &options].concat());
+    let words = ["--append", "loglevel=5 quiet", "--append", "nosmt"];
+    let done = world.ukl(&[&["up", "a.c", "--accel", "tcg"][..], &options, &words].concat());
     assert_eq!(done.code, Some(0), "{done:?}");
     let line = log(&world, "qemu.log");
-    for part in ["-m 64M -smp 2", "hostfwd=tcp:127.0.0.1:8080-:80", "2222-:22", "-machine q35"] {
+    for part in
+        ["-m 64M -smp 2", "hostfwd=tcp:127.0.0.1:8080-:80", "2222-:22", "-machine q35", " loglevel=5 quiet nosmt"]
+    {
         assert!(line.contains(part), "no `{part}` in {line}");
     }
 }
