@@ -113,8 +113,6 @@ pub(super) const LIMIT: Duration = Duration::from_secs(4 * 3600);
 const SMALL_LIMIT: Duration = Duration::from_secs(60);
 /// Server and guest have so long to end.
 const END_LIMIT: Duration = Duration::from_secs(60);
-/// The kernel looks after its lists of free pages every second.
-const REST: Duration = Duration::from_secs(2);
 /// In MiB: no guest boots with it.
 const TOO_LITTLE: u32 = 8;
 /// The load that shows that a guest has enough.
@@ -228,13 +226,13 @@ impl Bench<'_> {
         // What is asked for must be there: one connection sends everything in order first.
         self.send(&running, self.exchanges.len(), 1, 1)?;
         self.send(&running, self.warm_up(), self.plan.connections, 1)?;
-        let before = rested(&running.guest)?;
+        let before = running.guest.rested_kib()?;
         let mut loads = Vec::new();
         for &depth in &self.plan.depths {
             let sample = self.load(&running, depth);
             loads.push(sample.map_err(|error| error.context(format!("the load on {} failed", mode.name())))?);
         }
-        let available_kib = [before, rested(&running.guest)?];
+        let available_kib = [before, running.guest.rested_kib()?];
         let (guest, _) = guests::stop(&self.guests, mode.name(), END_LIMIT)?;
         let text = String::from_utf8_lossy(&workdir::read(&console)?).into_owned();
         no_complaint(&text, console)?;
@@ -322,12 +320,6 @@ pub(super) fn no_complaint(text: &str, log: PathBuf) -> Result<()> {
         Some(line) => Err(fail(Class::Boot, format!("the kernel complains: {line}")).log(log).into()),
         None => Ok(()),
     }
-}
-
-/// What is left of the guest's memory once connections are taken down and processors gave back what they hoard.
-fn rested(guest: &Guest) -> Result<u64> {
-    std::thread::sleep(REST);
-    guest.available_kib()
 }
 
 /// The first number of `/proc/loadavg`; zero where there is none.

@@ -17,6 +17,8 @@ pub struct Qemu {
     start: Duration,
 }
 
+/// The kernel looks after its lists of free pages every second.
+const REST: Duration = Duration::from_secs(2);
 /// How long init may take to answer: it does so from a signal handler.
 const ANSWER: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(2);
@@ -49,6 +51,12 @@ impl Guest {
         }
         let failure = fail(Class::Boot, format!("the guest `{}` does not say what is left of its memory", self.name));
         Err(failure.hint("an image of an older version of ukl cannot: build it again").into())
+    }
+
+    /// The same after a rest, once connections are taken down and processors gave back what they hoard.
+    pub fn rested_kib(&self) -> Result<u64> {
+        std::thread::sleep(REST);
+        self.available_kib()
     }
 }
 
