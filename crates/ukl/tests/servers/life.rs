@@ -2,143 +2,24 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use libtest_mimic::Failed;
-use ukl::manifest::{self, Manifest};
-use ukl::workdir::ImageDir;
 
-use crate::{common, talk};
-
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// An image whose kernel has disks and shares, a state folder for its guests, and a port.
-struct World {
-    image: ImageDir,
-    port: u16,
-    inside: u16,
-    temp: tempfile::TempDir,
-}
-
-impl World {
-    fn new(example: &str) -> Result<Self, Failed> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example);
-        let mut manifest: Manifest = manifest::load(&folder)?;
-        manifest.kernel.storage = true;
-        let inside = manifest.ready.ok_or("the server's port")?;
-        let image = common::image(&manifest)?.dir;
-        Ok(World { image, port: talk::free_port()?, inside, temp: tempfile::tempdir()? })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.temp.path().join(name)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(crate::UKL);
-        command.args(args).env("XDG_STATE_HOME", self.path("state")).stdin(Stdio::null());
-        command
-    }
-
-    /// A command of ours that must succeed; what it said.
-    fn ukl(&self, args: &[&str]) -> Result<String, Failed> {
-        let output = self.command(args).output()?;
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        if !output.status.success() {
-            return Err(format!("ukl {args:?}: {}\n{text}", output.status).into());
-        }
-        Ok(text)
-    }
-
-    /// Boots the image in the background as the guest `it`, until it answers.
-    fn start(&self, options: &[&str], args: &[&str]) -> Result<(), Failed> {
-        let image = self.image.root().display().to_string();
-        let ports = format!("{}:{}", self.port, self.inside);
-        let _ = self.ukl(&["rm", "it"]);
-        let mut words = vec!["run", "-d", "--name", "it", "-p", &ports];
-        words.extend(options);
-        words.push(&image);
-        if !args.is_empty() {
-            words.push("--");
-            words.extend(args);
-        }
-        self.ukl(&words).map(|_| ())
-    }
-
-    /// Asks the guest's program to end, and wants it to do so with status 0.
-    fn stop(&self) -> Result<(), Failed> {
-        let said = self.ukl(&["stop", "it"])?;
-        wants("stop", &said, "`it` has ended: exited 0")
-    }
-
-    fn is_running(&self) -> Result<bool, Failed> {
-        let output = self.command(&["ps", "--json"]).output()?;
-        let list: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-        Ok(["starting", "running", "ready"].iter().any(|state| list["result"]["guests"][0]["state"] == *state))
-    }
-
-    /// What the server's own client says.
-    fn redis(&self, args: &[&str]) -> Result<String, Failed> {
-        let mut said = String::new();
-        until("the data", || {
-            let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(args).output()?;
-            said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            // It listens before it has read its data.
-            Ok(!said.starts_with("LOADING"))
-        })?;
-        Ok(said)
-    }
-
-    fn console_says(&self, text: &str) -> Result<(), Failed> {
-        until(text, || Ok(fs::read_to_string(self.path("console"))?.contains(text)))
-    }
-
-    /// What the web server answers to one request over a connection of its own; nothing when it does not.
-    fn get(&self, path: &str) -> Result<String, Failed> {
-        let url = format!("http://127.0.0.1:{}{path}", self.port);
-        let output = Command::new("curl").args(["--silent", "--max-time", "20", &url]).output()?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = self.ukl(&["rm", "--force", "it"]);
-    }
-}
-
-fn wants(what: &str, got: &str, part: &str) -> Result<(), Failed> {
-    match got.contains(part) {
-        true => Ok(()),
-        false => Err(format!("{what}: no `{part}` in\n{got}").into()),
-    }
-}
-
-/// Repeats `ask` until it says yes.
-fn until(what: &str, mut ask: impl FnMut() -> Result<bool, Failed>) -> Result<(), Failed> {
-    let start = Instant::now();
-    while !ask()? {
-        if start.elapsed() > PATIENCE {
-            return Err(format!("{what}: not within {} s", PATIENCE.as_secs()).into());
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
-}
+use crate::talk;
+use crate::world::{until, wants, World};
 
 /// Each server ends with status 0 when it gets SIGTERM.
 pub fn stops_cleanly(example: &str) -> Result<(), Failed> {
-    let world = World::new(example)?;
+    let world = World::with_storage(example)?;
     world.start(&[], &[])?;
     world.stop()
 }
 
 /// Redis writes its data to a disk when it is asked to end, and has it after the next start.
 pub fn redis_keeps_a_snapshot() -> Result<(), Failed> {
-    let world = World::new("redis")?;
+    let world = World::with_storage("redis")?;
     let disk = format!("{}:64M:/data", world.path("data.img").display());
     let args = ["--protected-mode", "no", "--dir", "/data", "--save", "3600 1"];
     world.start(&["--disk", &disk], &args)?;
@@ -159,7 +40,7 @@ fn fill(world: &World, keys: usize) -> Result<(), Failed> {
 
 /// What Redis acknowledged with `appendfsync always` is there after its process was killed, and after a power cut.
 pub fn redis_keeps_a_log() -> Result<(), Failed> {
-    let world = World::new("redis")?;
+    let world = World::with_storage("redis")?;
     let disk = format!("{}:64M:/data", world.path("data.img").display());
     let log = ["--dir", "/data", "--save", "", "--appendonly", "yes", "--appendfsync", "always"];
     let args = [&["--protected-mode", "no"], &log[..]].concat();
@@ -203,7 +84,7 @@ fn worker(world: &World) -> Result<u32, Failed> {
 
 /// SIGHUP lets nginx read its configuration again: other workers, other answers, no connection refused.
 pub fn nginx_reloads() -> Result<(), Failed> {
-    let world = World::new("nginx")?;
+    let world = World::with_storage("nginx")?;
     let conf = world.path("conf");
     fs::create_dir(&conf)?;
     fs::write(conf.join("nginx.conf"), nginx_conf("before"))?;
@@ -232,11 +113,12 @@ pub fn nginx_reloads() -> Result<(), Failed> {
 
 /// A worker of nginx that is killed is replaced by its master.
 pub fn nginx_replaces_a_worker() -> Result<(), Failed> {
-    let world = World::new("nginx")?;
+    let world = World::with_storage("nginx")?;
     let conf = world.path("conf");
     fs::create_dir(&conf)?;
     fs::write(conf.join("nginx.conf"), nginx_conf("here"))?;
     let mut run = world.command(&["run", "--shell", "--timeout", "600", "-p", &format!("{}:80", world.port)]);
+    run.args(talk::LOUD);
     run.args(["--share", &format!("{}:/etc/nginx", conf.display())]).arg(world.image.root());
     let log = fs::File::create(world.path("console"))?;
     let child = run.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).spawn()?;

@@ -15,6 +15,7 @@ mod common;
 mod life;
 mod own;
 mod talk;
+mod world;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -126,7 +126,7 @@ fn outside(image: &ImageDir, folder: &Path, work: &Path, port: u16, twin: bool) 
     let (_guest, host) = talk::serve(image, port, options)?;
     let script = folder.join("outside.sh");
     let client = Command::new("bash").arg(script).arg(host.to_string()).arg(work).status()?;
-    talk::quiet(image)?;
+    talk::quiet(&image.console())?;
     match client.success() {
         true => Ok(()),
         false => Err(format!("outside.sh: {client}").into()),
@@ -136,13 +136,16 @@ fn outside(image: &ImageDir, folder: &Path, work: &Path, port: u16, twin: bool) 
 /// Runs the tests in the guest.
 fn inside(image: &ImageDir, work: &Path) -> Result<(), Failed> {
     let mut run = Command::new(crate::UKL);
-    run.arg("run").arg(image.root()).args(["--shell", "--timeout", "14400", "--share", "/:/host:ro", "--share"]);
-    run.arg(format!("{}:/srv", work.display())).stdin(Stdio::piped()).stdout(fs::File::create(work.join("console"))?);
+    run.arg("run").arg(image.root()).args(["--shell", "--timeout", "14400", "--share", "/:/host:ro"]);
+    run.args(talk::LOUD)
+        .args(["--share", &format!("{}:/srv", work.display())])
+        .stdin(Stdio::piped())
+        .stdout(fs::File::create(work.join("console"))?);
     let mut guest = run.spawn()?;
     let mut input = guest.stdin.take().ok_or("no input")?;
     input.write_all(b"sh /srv/enter.sh\nexit\n")?;
     let status = guest.wait()?;
-    talk::quiet(image)?;
+    talk::quiet(&image.console())?;
     match status.success() {
         true => Ok(()),
         false => Err(format!("the guest: {status}").into()),

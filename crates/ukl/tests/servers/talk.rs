@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use formats::console::is_complaint;
 use libtest_mimic::Failed;
 use ukl::manifest::{self, Storage};
 use ukl::workdir::ImageDir;
@@ -14,8 +15,10 @@ use crate::common;
 
 /// Longer than any server takes to listen on a machine that is busy with builds.
 const LIMIT: Duration = Duration::from_secs(300);
-/// What the kernel says when something is wrong with it, or with the program.
-const BAD: [&str; 6] = ["WARNING:", "BUG:", "Oops", "Call Trace", "segfault", "general protection"];
+/// Of `ukl run`: the kernel's warnings appear on the console; without it only what kills a guest does.
+pub const LOUD: [&str; 2] = ["--append", "loglevel=5"];
+/// What the kernel says of a program that it ends; what it says of itself is [`formats::console::is_complaint`].
+const BAD: [&str; 2] = ["Call Trace", "segfault"];
 
 /// How a server is built and run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +58,7 @@ fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, port: u16, options
     let shared = common::options(&storage);
     let options: Vec<&str> = options.iter().copied().chain(shared.iter().map(String::as_str)).collect();
     let (mut guest, host) = serve(dir, port, &options)?;
-    let script = folder.join("client.sh");
-    let mut client = Command::new("bash");
-    client.arg(&script).arg(host.to_string()).args(storage.shares.first().map(|share| &share.path));
-    let client = client.output()?;
+    let client = client(folder, host).args(storage.shares.first().map(|share| &share.path)).output()?;
     let end = common::own_end(folder);
     let ended = end.map(|_| guest.end()).transpose()?;
     drop(guest);
@@ -67,7 +67,7 @@ fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, port: u16, options
     }
     let errors = String::from_utf8_lossy(&client.stderr).into_owned();
     errors.lines().filter(|line| line.starts_with("skip: ")).for_each(|line| eprintln!("{line}"));
-    quiet(dir)?;
+    quiet(&dir.console())?;
     let said = String::from_utf8_lossy(&client.stdout).into_owned();
     if !client.status.success() {
         return Err(format!("the client failed ({}):\n{said}{errors}\n{}", client.status, console(dir)).into());
@@ -75,12 +75,19 @@ fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, port: u16, options
     Ok(said)
 }
 
+/// The example's own client, for the server at `port` of this machine.
+pub fn client(folder: &Path, port: u16) -> Command {
+    let mut client = Command::new("bash");
+    client.arg(folder.join("client.sh")).arg(port.to_string());
+    client
+}
+
 /// Boots the image in the foreground; comes back when it listens at `port`, which is the answer's port here.
 pub fn serve(dir: &ImageDir, port: u16, options: &[&str]) -> Result<(Guest, u16), Failed> {
     let host = free_port()?;
     let mut run = Command::new(crate::UKL);
     run.arg("run").arg(dir.root()).args(["--timeout", "14400", "-p", &format!("{host}:{port}")]);
-    run.args(options).stdin(Stdio::null()).stdout(Stdio::null());
+    run.args(LOUD).args(options).stdin(Stdio::null()).stdout(Stdio::null());
     // What an earlier boot said is not about this one.
     let _ = fs::remove_file(dir.control());
     let mut guest = Guest(run.spawn()?);
@@ -97,11 +104,12 @@ pub fn serve(dir: &ImageDir, port: u16, options: &[&str]) -> Result<(Guest, u16)
     Ok((guest, host))
 }
 
-/// The kernel must have had nothing to complain about.
-pub fn quiet(dir: &ImageDir) -> Result<(), Failed> {
-    let console = console(dir);
-    match BAD.iter().find(|word| console.contains(**word)) {
-        Some(word) => Err(format!("the kernel says `{word}`:\n{console}").into()),
+/// The kernel must have had nothing to complain about on this console.
+pub fn quiet(console: &Path) -> Result<(), Failed> {
+    let text = String::from_utf8_lossy(&fs::read(console)?).into_owned();
+    let is_bad = |line: &&str| BAD.iter().any(|word| line.contains(word)) || is_complaint(line);
+    match text.lines().find(is_bad) {
+        Some(line) => Err(format!("the kernel says `{line}`:\n{text}").into()),
         None => Ok(()),
     }
 }
