@@ -6,13 +6,14 @@
 //! Servers whose sources are fetched and built take minutes: `cargo test --test servers -- --include-ignored`.
 //! Ignored as well: each server compiled by clang (`by_clang`) and on two processors (`on_2_cpus`), and what
 //! servers live through: they end, start again with their data, read their configuration anew, lose a worker;
-//! and the servers' own tests (`own_tests`).
+//! the servers' own tests (`own_tests`); and a million requests of the load tools that everybody uses (`_under_`).
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod life;
+mod load;
 mod own;
 mod talk;
 mod world;
@@ -52,8 +53,14 @@ fn main() {
     life("redis_keeps_a_log", life::redis_keeps_a_log);
     life("nginx_reloads", life::nginx_reloads);
     life("nginx_replaces_a_worker", life::nginx_replaces_a_worker);
+    life("memcached_under_memcapable", load::memcapable);
     for (name, folder, place) in own::all() {
         trials.push(Trial::test(name, move || own::test(&folder, place)).with_ignored_flag(true));
+    }
+    trials.push(Trial::test("the_words_of_load_tools_are_understood", load::words_are_understood));
+    for load in &load::ALL {
+        let name = format!("{}_under_{}", load.example, load.name);
+        trials.push(Trial::test(name, || load::test(load)).with_ignored_flag(true));
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
