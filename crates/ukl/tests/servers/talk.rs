@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use formats::console::is_complaint;
+use formats::console::complaint;
 use libtest_mimic::Failed;
 use ukl::manifest::{self, Storage};
 use ukl::workdir::ImageDir;
@@ -17,7 +17,7 @@ use crate::common;
 const LIMIT: Duration = Duration::from_secs(300);
 /// Of `ukl run`: the kernel's warnings appear on the console; without it only what kills a guest does.
 pub const LOUD: [&str; 2] = ["--append", "loglevel=5"];
-/// What the kernel says of a program that it ends; what it says of itself is [`formats::console::is_complaint`].
+/// What the kernel says of a program that it ends; what it says of itself is [`formats::console::complaint`].
 const BAD: [&str; 2] = ["Call Trace", "segfault"];
 
 /// How a server is built and run.
@@ -107,8 +107,8 @@ pub fn serve(dir: &ImageDir, port: u16, options: &[&str]) -> Result<(Guest, u16)
 /// The kernel must have had nothing to complain about on this console.
 pub fn quiet(console: &Path) -> Result<(), Failed> {
     let text = String::from_utf8_lossy(&fs::read(console)?).into_owned();
-    let is_bad = |line: &&str| BAD.iter().any(|word| line.contains(word)) || is_complaint(line);
-    match text.lines().find(is_bad) {
+    let ended = || text.lines().find(|line| BAD.iter().any(|word| line.contains(word)));
+    match complaint(&text).or_else(ended) {
         Some(line) => Err(format!("the kernel says `{line}`:\n{text}").into()),
         None => Ok(()),
     }
