@@ -272,18 +272,69 @@ int main(void)
     ),
 ];
 
-#[test]
-#[ignore = "builds the debug kernel, whose stacks have guard pages"]
-fn a_kernel_stack_that_overflows_takes_one_process_with_it() {
+/// The image of a project with these files, booted in both modes.
+fn both_modes(files: &[(&str, &str)], memory_mib: u32) -> BootRun {
     let dir = tempfile::tempdir().unwrap();
-    for (name, text) in BOTTOMLESS {
+    for (name, text) in files {
         workdir::write_atomic(&dir.path().join(name), text.as_bytes()).unwrap();
     }
     let manifest = manifest::load(dir.path()).unwrap();
     let out = ImageDir::at(dir.path().join("image"));
     let image = pipeline::image(&env(), &manifest, &out, &mut Clock::default(), &mut |_| ());
     let image = image.unwrap_or_else(|error| panic!("{}", render(&error).0));
-    let both = run(&image, &Options { memory_mib: Some(512), ..options(What::Both(None)) });
+    run(&image, &Options { memory_mib: Some(memory_mib), ..options(What::Both(None)) })
+}
+
+/// A function of the kernel that leaves its caller a stack segment which no IRET takes, and keeps the short way back
+/// from being taken; the program's child calls it.
+const NO_RETURN: [(&str, &str); 3] = [
+    ("ukl.toml", "name = \"no_return\"\nsources = [\"main.c\"]\nkernel-sources = [\"kernel.c\"]\n"),
+    (
+        "kernel.c",
+        r#"
+#include <linux/sched/task_stack.h>
+#include <asm/ptrace.h>
+long spoil(void);
+long spoil(void)
+{
+	task_pt_regs(current)->ss = 0x1234;
+	task_pt_regs(current)->r11 = 0;
+	return 0;
+}
+"#,
+    ),
+    (
+        "main.c",
+        r#"
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+long spoil(void);
+int main(void)
+{
+    int status;
+    if (fork() == 0)
+        _exit(spoil());
+    wait(&status);
+    printf("child: signal %d\n", WTERMSIG(status));
+    return 0;
+}
+"#,
+    ),
+];
+
+#[test]
+fn a_program_that_the_kernel_cannot_return_to_ends_by_a_signal() {
+    let both = both_modes(&NO_RETURN, 64);
+    assert_eq!(both.ends, [Outcome::Exited(0), Outcome::Exited(0)], "{}", text(&both));
+    assert_eq!(text(&both), "child: signal 11\n".repeat(2));
+    assert!(both.oops.is_none(), "{:?}", both.oops);
+}
+
+#[test]
+#[ignore = "builds the debug kernel, whose stacks have guard pages"]
+fn a_kernel_stack_that_overflows_takes_one_process_with_it() {
+    let both = both_modes(&BOTTOMLESS, 512);
     assert_eq!(both.ends, [Outcome::Exited(0), Outcome::Exited(0)], "{}", text(&both));
     assert_eq!(text(&both).matches("child: signal 11; parent: 0\n").count(), 2, "{}", text(&both));
     assert!(both.oops.as_ref().unwrap().contains("stack guard page was hit"), "{:?}", both.oops);
