@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use crate::world::World;
 
-/// The words of a QEMU line that are neither files nor ports.
+/// The words of a QEMU line that are neither files nor ports, nor the time.
 fn options(line: &Value) -> Vec<String> {
+    let of_one_boot = |word: &&str| ["/", "hostfwd", "ukl.clock="].iter().any(|part| word.contains(part));
     let words = line.as_str().unwrap().split_whitespace();
-    words.filter(|word| !word.contains('/') && !word.contains("hostfwd")).map(str::to_owned).collect()
+    words.filter(|word| !of_one_boot(word)).map(str::to_owned).collect()
 }
 
 #[test]
