@@ -1,10 +1,11 @@
 //! [`Image`] → [`BootRun`]: QEMU started, streamed, judged.
 
-mod accel;
+mod kind;
 mod net;
+mod qemu;
+mod accel;
 mod nmi;
 mod panic;
-mod qemu;
 mod stdin;
 pub mod storage;
 mod stream;
@@ -16,19 +17,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use formats::console::{self, Control, End};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{fail, Class, Result, EXIT_PANIC, EXIT_TIMEOUT};
-use crate::image::{Image, Info};
-use crate::initrd::{self, Command, Console, Mode};
+use crate::base::error::{fail, Class, Result, EXIT_PANIC, EXIT_TIMEOUT};
+use crate::base::run::{Cmd, Shell};
+use crate::base::workdir::{self, Cache, RunDir};
+use crate::image::folder::{Image, Info};
+use crate::image::initrd::{self, Command, Console, Mode};
 use crate::manifest::storage::{Kind as ShareKind, Storage};
 use crate::manifest::Network;
-use crate::run::{Cmd, Shell};
-use crate::workdir::{self, Cache, RunDir};
 
 use nmi::Injector;
 use stdin::Input;
 
 pub use accel::Accel;
-pub use qemu::Kind;
+pub use kind::Kind;
 
 /// How a guest ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -280,7 +281,7 @@ pub fn command(cache: &Cache, image: &Image, options: &Options) -> Result<Cmd> {
     Ok(qemu::command(&machine))
 }
 
-fn no_boot(streamed: &stream::Streamed, files: &RunDir, command: &str) -> crate::error::Failure {
+fn no_boot(streamed: &stream::Streamed, files: &RunDir, command: &str) -> crate::base::error::Failure {
     let said = String::from_utf8_lossy(&streamed.errors).trim().to_owned();
     let text = match streamed.end {
         stream::End::Stuck => "the guest did not come up in a minute".to_owned(),
@@ -329,7 +330,7 @@ fn machine(
     let kind = options.machine.unwrap_or(if fits { Kind::Microvm } else { Kind::Q35 });
     let kernel = image.dir.vmlinux();
     let engine = match accel::choose(shell, cache, options.accel, &kernel)? {
-        qemu::Engine::Tcg { .. } if options.icount => qemu::Engine::Counted { seed: options.seed },
+        kind::Engine::Tcg { .. } if options.icount => kind::Engine::Counted { seed: options.seed },
         engine => engine,
     };
     let mut words = options.words.clone();

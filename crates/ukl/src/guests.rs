@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use formats::console;
 use serde::{Deserialize, Serialize};
 
+use crate::base::error::{fail, Class, Failure, Result};
+use crate::base::workdir::{self, GuestDir, Guests, ImageDir};
 use crate::boot::{self, Options, Outcome, What};
-use crate::error::{fail, Class, Failure, Result};
-use crate::image::{self, Image};
-use crate::workdir::{self, GuestDir, Guests, ImageDir};
+use crate::image::folder::{self, Image};
 
 use process::Process;
 
@@ -188,7 +188,7 @@ fn read(name: &str, dir: &GuestDir) -> Result<Option<Guest>> {
     };
     let (mut ports, mut address) = (Vec::new(), None);
     // An image that was removed meanwhile tells nothing of it.
-    if let Ok(image) = image::load(&ImageDir::at(&record.image)) {
+    if let Ok(image) = folder::load(&ImageDir::at(&record.image)) {
         (ports, address) = boot::reach(&image, &record.options);
     }
     let until = record.end.as_ref().map(|end| end.at).or(state.is_alive().then(now));
@@ -244,7 +244,7 @@ impl From<&Outcome> for State {
 
 /// The image of a guest. Error (class `Usage`): it is gone.
 fn load(record: &Record) -> Result<Image> {
-    image::load(&ImageDir::at(&record.image))
+    folder::load(&ImageDir::at(&record.image))
 }
 
 #[cfg(test)]
@@ -311,6 +311,6 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = GuestDir::at(temp.path().join("x"));
         workdir::write_atomic(&dir.record(), b"{}").unwrap();
-        assert_eq!(crate::error::render(&read("x", &dir).unwrap_err()).1, 2);
+        assert_eq!(crate::base::error::render(&read("x", &dir).unwrap_err()).1, 2);
     }
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(ukl::commands::main())
+    ExitCode::from(ukl::verbs::main())
 }

@@ -1,23 +1,24 @@
 //! `ukl.toml` → [`Manifest`]: what the file says is checked and resolved here, once.
 
-mod check;
-pub mod edit;
-mod fields;
-mod load;
-mod net;
 mod raw;
+mod fields;
 pub mod storage;
+mod net;
+mod check;
+mod load;
+pub mod edit;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-use crate::debian::Condition;
 
 pub use fields::{kernel_source, memory_mib, name, port};
 pub use load::{from_files, from_program, load};
 pub use net::{ip, net, Address, Ip, Net, Network, QUEUES_MAX};
 pub use raw::schema;
 pub use storage::{Disk, Share, Storage};
+
+/// One condition on a package's version: a relation as dpkg writes it, and a version.
+pub type Condition = (String, String);
 
 /// Which C library the program is linked with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

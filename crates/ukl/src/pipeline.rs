@@ -5,36 +5,28 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::archive::{self, AppArchive};
+use crate::base::env::Env;
+use crate::base::error::{fail, Class, Result};
+use crate::base::run::announced;
+use crate::base::stamp;
+use crate::base::term;
+use crate::base::workdir::{self, ImageDir};
 use crate::boot;
-use crate::calls::{self, Calls};
-use crate::compile;
-use crate::config::{self, Configured};
-use crate::error::{fail, Class, Result};
-use crate::image::{self, Image, Parts};
-use crate::initrd;
-use crate::kernel::{self, Progress};
-use crate::link::{self, Linked};
-use crate::make::{self, Made};
+use crate::image::folder::{self, Image, Parts};
+use crate::image::initrd;
+use crate::kernel::config::{self, Configured};
+use crate::kernel::exports::{self, Calls};
+use crate::kernel::patch::{self, PatchedSource};
+use crate::kernel::vmlinux::{self, Progress};
 use crate::manifest::Manifest;
-use crate::patch::{self, PatchedSource};
-use crate::prefix::{self, Prefixed};
-use crate::run::{announced, Shell};
-use crate::source;
-use crate::stamp;
-use crate::sysroot::{self, Sysroot};
-use crate::term;
-use crate::toolchain::{self, Toolchain};
-use crate::workdir::{self, Cache, ImageDir};
-
-/// What is the same for every stage.
-#[derive(Debug, Clone)]
-pub struct Env {
-    /// How commands are run.
-    pub shell: Shell,
-    /// What builds share.
-    pub cache: Cache,
-}
+use crate::program::archive::{self, AppArchive};
+use crate::program::build::{self, Made};
+use crate::program::compile;
+use crate::program::link::{self, Linked};
+use crate::program::musl::{self, Sysroot};
+use crate::program::prefix::{self, Prefixed};
+use crate::program::toolchain::{self, Toolchain};
+use crate::supply::linux_source;
 
 /// One stage and the time that it took.
 #[derive(Debug, Clone, Serialize)]
@@ -116,8 +108,8 @@ fn linked(
 ) -> Result<Half> {
     let shell = &env.shell;
     let toolchain = clock.stage("toolchain", || toolchain::find(shell, &manifest.compiler))?;
-    let sysroot = clock.stage("sysroot", || sysroot::build(shell, &env.cache, &toolchain))?;
-    let calls = match calls::wanted(manifest) {
+    let sysroot = clock.stage("sysroot", || musl::build(shell, &env.cache, &toolchain))?;
+    let calls = match exports::wanted(manifest) {
         true => Some(kernel_side(env, &toolchain, manifest, dir, clock, progress)?),
         false => None,
     };
@@ -126,7 +118,7 @@ fn linked(
     let manifest = &manifest;
     let made = match manifest.build.is_empty() && manifest.program.is_none() {
         true => Made { program: None },
-        false => clock.stage("make", || make::make(shell, &env.cache, &toolchain, &sysroot, manifest, dir))?,
+        false => clock.stage("make", || build::make(shell, &env.cache, &toolchain, &sysroot, manifest, dir))?,
     };
     let linked = match (&made.program, &manifest.program) {
         (Some(record), _) => clock.stage("link", || link::recorded(shell, &toolchain, record, dir))?,
@@ -145,7 +137,7 @@ fn linked(
 /// An image of other sources beside it is no longer complete, and is said to be none. Error (class `Usage`): the
 /// program calls functions of a kernel that it does not run on.
 pub fn twin(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock) -> Result<PathBuf> {
-    if calls::wanted(manifest) {
+    if exports::wanted(manifest) {
         let failure =
             fail(Class::Usage, format!("`{}` calls functions of the kernel: it cannot do without", manifest.name));
         return Err(failure.hint("`ukl run --twin` runs it in ring 3 of its own kernel").into());
@@ -191,7 +183,7 @@ fn configured(
     clock: &mut Clock,
 ) -> Result<(PatchedSource, Configured)> {
     let (Env { shell, cache }, spec) = (env, &manifest.kernel);
-    let source = clock.stage("source", || source::fetch(shell, cache, spec))?;
+    let source = clock.stage("source", || linux_source::fetch(shell, cache, spec))?;
     let patched = clock.stage("patch", || patch::apply(shell, cache, &source, &spec.version))?;
     let configured = clock.stage("config", || config::configure(shell, cache, &patched, spec, toolchain))?;
     Ok((patched, configured))
@@ -207,7 +199,7 @@ fn kernel_side(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Calls> {
     let (_, configured) = configured(env, toolchain, manifest, clock)?;
-    let work = || calls::calls(&env.shell, &env.cache, toolchain, &configured, manifest, dir, progress);
+    let work = || exports::calls(&env.shell, &env.cache, toolchain, &configured, manifest, dir, progress);
     clock.stage("calls", work)
 }
 
@@ -226,14 +218,14 @@ pub fn image(
     let program = program(env, manifest, dir, clock, progress)?;
     let Program { toolchain, sysroot, archive, .. } = &program;
     let (patched, configured) = configured(env, toolchain, manifest, clock)?;
-    let kernel = clock.stage("kernel", || kernel::build(shell, cache, &configured, archive, dir, progress))?;
+    let kernel = clock.stage("kernel", || vmlinux::build(shell, cache, &configured, archive, dir, progress))?;
     let Manifest { name, trigger, args, env, storage, .. } = manifest;
     let mode = boot::default_mode(name, trigger, args, env, storage);
     let initrd = clock.stage("initrd", || initrd::build(shell, cache, toolchain, sysroot, manifest, dir, &mode))?;
     let (patched, configured, kernel, initrd) = (&patched, &configured, &kernel, &initrd);
     let parts = Parts { manifest, toolchain, archive, patched, configured, kernel, initrd };
     if shell.dry_run {
-        return Ok(Image { dir: dir.clone(), info: image::describe(&parts, Default::default()) });
+        return Ok(Image { dir: dir.clone(), info: folder::describe(&parts, Default::default()) });
     }
-    clock.stage("image", || image::assemble(&parts, dir))
+    clock.stage("image", || folder::assemble(&parts, dir))
 }

@@ -9,14 +9,15 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ukl::base::env::Env;
+use ukl::base::error::render;
+use ukl::base::run::{Cmd, Shell};
+use ukl::base::workdir::{self, Cache, ImageDir};
 use ukl::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
-use ukl::error::render;
-use ukl::image::Image;
-use ukl::initrd::Command;
+use ukl::image::folder::Image;
+use ukl::image::initrd::Command;
 use ukl::manifest::{self, Manifest};
-use ukl::pipeline::{self, Clock, Env};
-use ukl::run::{Cmd, Shell};
-use ukl::workdir::{self, Cache, ImageDir};
+use ukl::pipeline::{self, Clock};
 
 const SHELL: Shell = Shell { verbose: false, dry_run: false };
 
@@ -81,7 +82,7 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
     let (_, image) = IMAGE.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
         let manifest = program(dir.path());
-        let mut steps = |p: ukl::kernel::Progress| {
+        let mut steps = |p: ukl::kernel::vmlinux::Progress| {
             if p.done.is_multiple_of(200) {
                 eprintln!("{}/{} {}", p.done, p.total, p.item);
             }

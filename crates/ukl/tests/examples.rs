@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use ukl::base::env::Env;
+use ukl::base::run::Shell;
+use ukl::base::workdir::{Cache, ImageDir};
 use ukl::boot::{self, Kind, Options, Outcome, What};
-use ukl::image::Image;
+use ukl::image::folder::Image;
 use ukl::manifest::{self, Storage};
-use ukl::pipeline::{self, Clock, Env};
-use ukl::run::Shell;
-use ukl::workdir::{Cache, ImageDir};
+use ukl::pipeline::{self, Clock};
 
 /// Longer than any example takes on a machine that is busy with a kernel build.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -58,7 +59,7 @@ enum Way {
 }
 
 fn run(folder: &Path, way: Way) -> Result<(), Failed> {
-    if way == Way::Clang && ukl::toolchain::which("clang").is_none() {
+    if way == Way::Clang && ukl::program::toolchain::which("clang").is_none() {
         eprintln!("skip: clang is not installed");
         return Ok(());
     }
@@ -112,7 +113,7 @@ fn build(folder: &Path, way: Way) -> Result<Image, Failed> {
     let env = Env { shell: SHELL, cache: Cache::from_env()? };
     let _lock = dir.lock(false)?;
     let image = pipeline::image(&env, &manifest, &dir, &mut Clock::default(), &mut |_| ());
-    image.map_err(|error| ukl::error::render(&error).0.into())
+    image.map_err(|error| ukl::base::error::render(&error).0.into())
 }
 
 /// What `expect.txt` says: the output, and the end.

@@ -7,11 +7,13 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use ukl::image::FileInfo;
-use ukl::pipeline::{self, Clock, Env};
-use ukl::run::Shell;
-use ukl::workdir::{Cache, ImageDir};
-use ukl::{error, manifest};
+use ukl::base::env::Env;
+use ukl::base::error;
+use ukl::base::run::Shell;
+use ukl::base::workdir::{Cache, ImageDir};
+use ukl::image::folder::FileInfo;
+use ukl::manifest;
+use ukl::pipeline::{self, Clock};
 
 /// Builds a copy of `examples/hello` in `place`, whose files get the age `age`; the files of the image.
 fn built(place: &Path, age: Duration, cache: Cache) -> BTreeMap<String, FileInfo> {

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use ukl::run::Shell;
-use ukl::workdir::Cache;
-use ukl::{sysroot, toolchain};
+use ukl::base::run::Shell;
+use ukl::base::workdir::Cache;
+use ukl::program::musl;
+use ukl::program::toolchain;
 
 const FILES: [&str; 5] = ["UKL.a", "initrd.cpio.lz4", "kernel.config", "vmlinux", "bzImage"];
 
@@ -48,7 +49,7 @@ fn reused(image: &Path, dir: &Path) -> Vec<(&'static str, PathBuf)> {
     }
     let linux = cache.entry("patched", &info["kernel"]["source"].as_str().unwrap()[..16]);
     let shell = Shell::default();
-    let sysroot = sysroot::build(&shell, &cache, &toolchain::find(&shell, "gcc").unwrap()).unwrap();
+    let sysroot = musl::build(&shell, &cache, &toolchain::find(&shell, "gcc").unwrap()).unwrap();
     vec![("KBUILD", kbuild), ("LINUX", linux), ("SYSROOT", sysroot.dir)]
 }
 

@@ -12,15 +12,19 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use formats::kconfig::{self, Fragment};
-use ukl::archive::AppArchive;
+use ukl::base::env::Env;
+use ukl::base::error::render;
+use ukl::base::run::Shell;
+use ukl::base::workdir::{self, Cache, ImageDir};
 use ukl::boot::{self, Accel, Options, Outcome, What};
-use ukl::config::Configured;
-use ukl::error::render;
-use ukl::image::Image;
-use ukl::pipeline::{self, Clock, Env};
-use ukl::run::Shell;
-use ukl::workdir::{self, Cache, ImageDir};
-use ukl::{kernel, manifest, patch, source};
+use ukl::image::folder::Image;
+use ukl::kernel::config::Configured;
+use ukl::kernel::patch;
+use ukl::kernel::vmlinux;
+use ukl::manifest;
+use ukl::pipeline::{self, Clock};
+use ukl::program::archive::AppArchive;
+use ukl::supply::linux_source;
 
 const SHELL: Shell = Shell { verbose: false, dry_run: false };
 const LINE: &str = "6.12";
@@ -90,7 +94,7 @@ impl Bench {
         let manifest = manifest::from_files(&[dir.path().join("prog.c")]).unwrap();
         let folder = ImageDir::at(dir.path().join("image"));
         let image = pipeline::image(&env, &manifest, &folder, &mut Clock::default(), &mut |_| ()).unwrap();
-        let pristine = source::fetch(&SHELL, &env.cache, &manifest.kernel).unwrap();
+        let pristine = linux_source::fetch(&SHELL, &env.cache, &manifest.kernel).unwrap();
         // Hard links: patch(1) writes a new file and renames it, and so do we.
         let tree = dir.path().join("linux");
         passes(Command::new("cp").args(["-a", "--link", "--"]).arg(&pristine.tree).arg(&tree));
@@ -112,8 +116,8 @@ impl Bench {
         let archive = AppArchive { path: folder.archive(), sha256: workdir::hash([what]) };
         let (shell, cache) = (&SHELL, &self.env.cache);
         let built = match self.tree().join("arch/x86/entry/ukl.S").exists() {
-            true => kernel::build(shell, cache, &configured, &archive, folder, &mut |_| ()).map(|_| ()),
-            false => kernel::objects(shell, cache, &configured, folder, &mut |_| ()).map(|_| ()),
+            true => vmlinux::build(shell, cache, &configured, &archive, folder, &mut |_| ()).map(|_| ()),
+            false => vmlinux::objects(shell, cache, &configured, folder, &mut |_| ()).map(|_| ()),
         };
         built.unwrap_or_else(|error| panic!("{what}: {}", render(&error).0));
         workdir::copy_atomic(&configured.out.join("vmlinux"), &folder.vmlinux()).unwrap();

@@ -9,14 +9,15 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use ukl::base::env::Env;
+use ukl::base::error::render;
+use ukl::base::run::{Cmd, Shell};
+use ukl::base::workdir::{self, Cache, ImageDir};
 use ukl::boot::{self, BootRun, Kind, Options, Outcome, What};
-use ukl::error::render;
-use ukl::image::Image;
+use ukl::image::folder::Image;
 use ukl::manifest::storage::{disk_option, share_option, Storage};
 use ukl::manifest::{self, Manifest};
-use ukl::pipeline::{self, Clock, Env};
-use ukl::run::{Cmd, Shell};
-use ukl::workdir::{self, Cache, ImageDir};
+use ukl::pipeline::{self, Clock};
 
 const SHELL: Shell = Shell { verbose: false, dry_run: false };
 
@@ -134,7 +135,7 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
     static TURN: Mutex<()> = Mutex::new(());
     let (_, image) = IMAGE.get_or_init(|| {
         let dir = tempfile::tempdir().unwrap();
-        let mut steps = |p: ukl::kernel::Progress| {
+        let mut steps = |p: ukl::kernel::vmlinux::Progress| {
             if p.done.is_multiple_of(200) {
                 eprintln!("{}/{} {}", p.done, p.total, p.item);
             }
@@ -159,7 +160,7 @@ fn options(storage: &Storage, words: &[&str]) -> Options {
     Options { attach: false, timeout: limit, storage: storage.clone(), ..Options::new(What::Program(Some(words))) }
 }
 
-fn boot(image: &Image, options: &Options) -> ukl::error::Result<BootRun> {
+fn boot(image: &Image, options: &Options) -> ukl::base::error::Result<BootRun> {
     boot::run(&SHELL, &env().cache, image, options)
 }
 

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use ukl::base::env::Env;
+use ukl::base::error::{render, Class};
+use ukl::base::run::{Cmd, Shell};
+use ukl::base::workdir::{self, Cache, ImageDir};
 use ukl::boot::{self, Accel, BootRun, Options, Outcome, What};
-use ukl::error::{render, Class};
-use ukl::image::Image;
-use ukl::initrd::Command;
+use ukl::image::folder::Image;
+use ukl::image::initrd::Command;
 use ukl::manifest;
-use ukl::pipeline::{self, Clock, Env};
-use ukl::run::{Cmd, Shell};
-use ukl::toolchain;
-use ukl::workdir::{self, Cache, ImageDir};
+use ukl::pipeline::{self, Clock};
+use ukl::program::toolchain;
 
 const SHELL: Shell = Shell { verbose: false, dry_run: false };
 

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use ukl::archive::{self, AppArchive};
-use ukl::compile::{self, Objects};
-use ukl::error::{render, Result};
-use ukl::link::{self, Linked};
-use ukl::make;
+use ukl::base::error::{render, Result};
+use ukl::base::run::{Cmd, Output, Shell};
+use ukl::base::workdir::{self, Cache, ImageDir};
 use ukl::manifest::{self, BuildCommand, Manifest};
-use ukl::prefix::{self, Prefixed};
-use ukl::run::{Cmd, Output, Shell};
-use ukl::sysroot::{self, Sysroot};
-use ukl::toolchain::{self, Toolchain};
-use ukl::workdir::{self, Cache, ImageDir};
+use ukl::program::archive::{self, AppArchive};
+use ukl::program::build;
+use ukl::program::compile::{self, Objects};
+use ukl::program::link::{self, Linked};
+use ukl::program::musl::{self, Sysroot};
+use ukl::program::prefix::{self, Prefixed};
+use ukl::program::toolchain::{self, Toolchain};
 
 const SHELL: Shell = Shell { verbose: false, dry_run: false };
 const EXAMPLES: [&str; 6] = ["hello", "args", "threads", "signals", "faults", "fork"];
@@ -33,7 +33,7 @@ fn tools(compiler: &str) -> Option<&'static (Toolchain, Sysroot)> {
             return None;
         }
         let toolchain = toolchain::find(&SHELL, compiler).unwrap();
-        let sysroot = sysroot::build(&SHELL, &Cache::from_env().unwrap(), &toolchain).unwrap();
+        let sysroot = musl::build(&SHELL, &Cache::from_env().unwrap(), &toolchain).unwrap();
         Some((toolchain, sysroot))
     };
     cell.get_or_init(make).as_ref()
@@ -65,7 +65,7 @@ impl Tools {
     fn link(&self, manifest: &Manifest, dir: &ImageDir) -> Result<(Objects, Linked)> {
         // Build systems call `ukl`, which this test is not.
         std::env::set_var("UKL_PROGRAM", env!("CARGO_BIN_EXE_ukl"));
-        make::make(&SHELL, &Cache::from_env()?, self.toolchain, self.sysroot, manifest, dir)?;
+        build::make(&SHELL, &Cache::from_env()?, self.toolchain, self.sysroot, manifest, dir)?;
         let objects = compile::compile(&SHELL, self.toolchain, self.sysroot, manifest, dir)?;
         let linked = link::link(&SHELL, self.toolchain, self.sysroot, manifest, &objects, dir)?;
         Ok((objects, linked))
@@ -83,13 +83,13 @@ impl Tools {
         let (entry, output) = (dir.join("entry.o"), dir.join("rewritten"));
         let source = data("entry.S");
         let assemble = Cmd::new(&self.toolchain.cc).arg("-c").arg(source).arg("-o").arg(&entry);
-        SHELL.check(&assemble, ukl::error::Class::App).unwrap();
+        SHELL.check(&assemble, ukl::base::error::Class::App).unwrap();
         let link = Cmd::new(&self.toolchain.ld)
             .args(["-static", "-z", "noexecstack", "-e", "ukl__start", "-o"])
             .args([&output, &entry])
             .arg("--whole-archive")
             .arg(&built.archive.path);
-        SHELL.check(&link, ukl::error::Class::App).unwrap();
+        SHELL.check(&link, ukl::base::error::Class::App).unwrap();
         output
     }
 }
@@ -137,7 +137,7 @@ fn said(output: &Output) -> String {
 }
 
 fn disassemble(file: &Path) -> String {
-    let output = SHELL.check(&Cmd::new("objdump").arg("-d").arg(file), ukl::error::Class::Host).unwrap();
+    let output = SHELL.check(&Cmd::new("objdump").arg("-d").arg(file), ukl::base::error::Class::Host).unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -153,7 +153,7 @@ fn the_sysroot_is_complete_and_found_again() {
         {
             assert!(tools.sysroot.dir.join(file).is_file(), "{}: {file}", tools.toolchain.version);
         }
-        let again = sysroot::build(&SHELL, &Cache::from_env().unwrap(), tools.toolchain).unwrap();
+        let again = musl::build(&SHELL, &Cache::from_env().unwrap(), tools.toolchain).unwrap();
         assert_eq!(again.key, tools.sysroot.key);
     });
 }
@@ -163,12 +163,12 @@ fn a_dry_run_of_everything_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let shell = Shell { dry_run: true, ..SHELL };
     let toolchain = toolchain::find(&shell, "gcc").unwrap();
-    let sysroot = sysroot::build(&shell, &Cache::at(temp.path().join("cache")), &toolchain).unwrap();
+    let sysroot = musl::build(&shell, &Cache::at(temp.path().join("cache")), &toolchain).unwrap();
     let manifest = manifest::load(&example("signals")).unwrap();
     let dir = ImageDir::at(temp.path().join("out"));
     let objects = compile::compile(&shell, &toolchain, &sysroot, &manifest, &dir).unwrap();
     link::link(&shell, &toolchain, &sysroot, &manifest, &objects, &dir).unwrap();
-    let commands = ukl::run::announced().join("\n");
+    let commands = ukl::base::run::announced().join("\n");
     for word in ["apt-get", "configure", "make", "main.c.o", "partial.lds"] {
         assert!(commands.contains(word), "{word}");
     }

@@ -4,12 +4,13 @@
 
 use std::path::Path;
 
-use ukl::error::render;
+use ukl::base::env::Env;
+use ukl::base::error::render;
+use ukl::base::run::{Cmd, Output, Shell};
+use ukl::base::workdir::{self, Cache, ImageDir};
 use ukl::manifest;
-use ukl::pipeline::{self, Clock, Env, Program};
-use ukl::run::{Cmd, Output, Shell};
-use ukl::toolchain;
-use ukl::workdir::{self, Cache, ImageDir};
+use ukl::pipeline::{self, Clock, Program};
+use ukl::program::toolchain;
 
 const UKL: &str = env!("CARGO_BIN_EXE_ukl");
 const SHELL: Shell = Shell { verbose: false, dry_run: false };
@@ -233,7 +234,7 @@ fn a_tarball_behind_a_url_is_fetched_checked_and_built() {
 
     let refused = |url: &str, sum: &str, parts: &[&str]| {
         let (text, code) = render(&build("refused", url, sum).unwrap_err());
-        assert_eq!(code, ukl::error::Class::Host.exit_code(), "{text}");
+        assert_eq!(code, ukl::base::error::Class::Host.exit_code(), "{text}");
         parts.iter().for_each(|part| assert!(text.contains(part), "no `{part}` in\n{text}"));
         assert!(!dir.join("refused/stages/make/tree").exists(), "nothing was unpacked");
     };

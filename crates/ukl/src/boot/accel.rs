@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{fail, Class, Result};
-use crate::run::{Cmd, Shell};
-use crate::term;
-use crate::workdir::{self, Cache};
+use crate::base::error::{fail, Class, Result};
+use crate::base::run::{Cmd, Shell};
+use crate::base::term;
+use crate::base::workdir::{self, Cache};
 
-use super::qemu::{self, Engine, Kind, Machine};
+use super::kind::{Engine, Kind};
+use super::qemu::{self, Machine};
 
 /// How a guest may be run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +101,7 @@ fn probe(shell: &Shell, kernel: &Path) -> Result<bool> {
     let start = Instant::now();
     let spoke = loop {
         let spoke = fs::metadata(&console)?.len() > 0;
-        if spoke || child.try_wait()?.is_some() || start.elapsed() > PROBE_LIMIT || crate::run::interrupted() {
+        if spoke || child.try_wait()?.is_some() || start.elapsed() > PROBE_LIMIT || crate::base::run::interrupted() {
             break spoke;
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -108,7 +109,7 @@ fn probe(shell: &Shell, kernel: &Path) -> Result<bool> {
     // It may have ended by itself, which is no failure.
     let _ = child.kill();
     child.wait()?;
-    anyhow::ensure!(!crate::run::interrupted(), "interrupted");
+    anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
     Ok(spoke)
 }
 

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use formats::console::Control;
 
-use crate::error::{fail, Class, Result};
-use crate::image::Image;
+use crate::base::error::{fail, Class, Result};
+use crate::base::run::Shell;
+use crate::base::workdir::{self, RunDir};
+use crate::image::folder::Image;
 use crate::manifest::{Ip, Net};
-use crate::run::Shell;
-use crate::workdir::{self, RunDir};
 
-use super::qemu::Kind;
+use super::kind::Kind;
 use super::{Options, What};
 
 pub(super) use backlog::widen;
@@ -313,7 +313,7 @@ mod tests {
     fn a_port_that_is_taken_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = crate::error::render(&free(port).unwrap_err()).0;
+        let error = crate::base::error::render(&free(port).unwrap_err()).0;
         assert!(error.contains(&format!("port {port} of this machine is taken")), "{error}");
         drop(taken);
         assert!(free(port).is_ok());

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context;
 use formats::console;
 
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// How often we look whether the guest is up.
 const TICK: Duration = Duration::from_millis(10);

@@ -3,10 +3,10 @@
 use formats::console::{Oops, Panic, Rip};
 use object::{Object, ObjectSymbol};
 
-use crate::error::{Class, Result};
-use crate::prefix::PREFIX;
-use crate::run::{Cmd, Shell};
-use crate::workdir::{self, ImageDir};
+use crate::base::error::{Class, Result};
+use crate::base::run::{Cmd, Shell};
+use crate::base::workdir::{self, ImageDir};
+use crate::program::prefix::PREFIX;
 
 /// The program's text in the kernel lies between these symbols.
 const TEXT: [&str; 2] = ["__ukl_text_start", "__ukl_text_end"];

@@ -2,42 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use crate::base::run::Cmd;
 
-use crate::run::Cmd;
-
+use super::kind::{Engine, Kind};
 use super::net::Card;
-
-/// What runs the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    /// Hardware virtualisation.
-    Kvm,
-    /// QEMU's own translator; the host's time stamp counter, which the guest sees, in kHz.
-    Tcg {
-        /// `None` when it is not known: the guest calibrates.
-        tsc_khz: Option<u64>,
-    },
-    /// QEMU's own translator with a clock that counts instructions, and skips the time in which there are none.
-    Counted {
-        /// Where the guest's chance comes from instead of the host; then its date is fixed, too.
-        seed: Option<u32>,
-    },
-}
 
 /// (option, kHz) of [`Engine::Counted`]: an instruction takes 2^1 ns, and the time stamp counter counts nanoseconds.
 const COUNTED: (&str, u64) = ("shift=1,sleep=off", 1_000_000);
 /// With a seed: 2^0 ns, so that the counter is the number of instructions, and timers are a smaller part of them.
 const COUNTED_EXACTLY: &str = "shift=0,sleep=off";
-
-/// The kind of machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// Nothing but a serial port, timers and virtio slots: boots fastest.
-    Microvm,
-    /// A PC with PCI, and with tables that name several processors.
-    Q35,
-}
 
 /// Everything that decides the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,8 +159,8 @@ fn machine_word(kind: Kind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::net::Backend;
     use super::*;
+    use crate::boot::net::Backend;
 
     fn machine(kind: Kind, engine: Engine) -> Machine {
         Machine {

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 
 use formats::kconfig;
 
-use crate::error::{fail, Class, Failure, Result};
-use crate::image::Image;
-use crate::initrd::Mount;
+use crate::base::error::{fail, Class, Failure, Result};
+use crate::base::run::Shell;
+use crate::base::workdir::{self, ImageDir};
+use crate::image::folder::Image;
+use crate::image::initrd::Mount;
 use crate::manifest::storage::{Format, Kind, Share, Storage};
-use crate::run::Shell;
-use crate::workdir::{self, ImageDir};
 
-use super::qemu;
+use super::{kind, qemu};
 use virtiofs::Daemon;
 
 /// What runs and is held while the guest has its disks and shares; the end of it is theirs.
@@ -130,7 +130,7 @@ impl Prepared {
     }
 
     /// What QEMU is told on this kind of machine.
-    pub(super) fn qemu_words(&self, storage: &Storage, kind: qemu::Kind) -> Vec<String> {
+    pub(super) fn qemu_words(&self, storage: &Storage, kind: kind::Kind) -> Vec<String> {
         let sockets: Vec<Option<PathBuf>> = self.daemons.iter().map(|d| d.as_ref().map(Daemon::socket)).collect();
         qemu_words(storage, &sockets, kind)
     }
@@ -142,8 +142,8 @@ impl Prepared {
 }
 
 /// Options for disks and shares; `sockets` has those of the daemons, in the order of the shares.
-fn qemu_words(storage: &Storage, sockets: &[Option<PathBuf>], kind: qemu::Kind) -> Vec<String> {
-    let bus = if kind == qemu::Kind::Microvm { "device" } else { "pci" };
+fn qemu_words(storage: &Storage, sockets: &[Option<PathBuf>], kind: kind::Kind) -> Vec<String> {
+    let bus = if kind == kind::Kind::Microvm { "device" } else { "pci" };
     let mut words = Vec::new();
     let mut pair = |option: &str, value: String| words.extend([option.to_owned(), value]);
     for (i, disk) in storage.disks.iter().enumerate() {
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn qemus_options_on_both_machines() {
         let sockets = [None, Some("/t/socket".into())];
-        let line = qemu_words(&storage(), &sockets, qemu::Kind::Microvm).join(" ");
+        let line = qemu_words(&storage(), &sockets, kind::Kind::Microvm).join(" ");
         assert_eq!(
             line,
             "-blockdev driver=raw,node-name=disk0,read-only=off,discard=unmap,file.driver=file,\
@@ -217,7 +217,7 @@ mod tests {
              -device virtio-9p-device,fsdev=share0,mount_tag=share0 \
              -chardev socket,id=share1,path=/t/socket -device vhost-user-fs-device,chardev=share1,tag=share1"
         );
-        let line = qemu_words(&storage(), &sockets, qemu::Kind::Q35).join(" ");
+        let line = qemu_words(&storage(), &sockets, kind::Kind::Q35).join(" ");
         for device in ["virtio-blk-pci,", "virtio-9p-pci,", "vhost-user-fs-pci,"] {
             assert!(line.contains(device), "`{device}` is not in: {line}");
         }
@@ -233,10 +233,10 @@ mod tests {
             shares: vec![share_option(&format!("{}:/mnt", path.display())).unwrap()],
         };
         assert!(check(&share(dir.path())).is_ok());
-        let (text, code) = crate::error::render(&check(&share(&file)).unwrap_err());
+        let (text, code) = crate::base::error::render(&check(&share(&file)).unwrap_err());
         assert!(text.contains("is no folder") && code == 2, "{text}");
         let missing = dir.path().join("missing");
-        let (text, _) = crate::error::render(&check(&share(&missing)).unwrap_err());
+        let (text, _) = crate::base::error::render(&check(&share(&missing)).unwrap_err());
         assert!(text.contains(&format!("hint    mkdir -p {}", missing.display())), "{text}");
     }
 }

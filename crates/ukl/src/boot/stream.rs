@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use formats::console;
 
-use crate::error::Result;
-use crate::image::Image;
-use crate::run::{Cmd, Shell};
-use crate::term;
-use crate::workdir::RunDir;
+use crate::base::error::Result;
+use crate::base::run::{Cmd, Shell};
+use crate::base::term;
+use crate::base::workdir::RunDir;
+use crate::image::folder::Image;
 
 use super::net::{self, Endpoint};
 use super::stdin::{self, Input};
@@ -79,12 +79,12 @@ pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options, fi
     let console = reader(guest.0.stdout.take(), start);
     let mut watch = Watch::new(image, options, files, start, begin, guest.0.id())?;
     let end = watch.until_the_end(&console)?;
-    if end != End::Itself || crate::run::interrupted() {
+    if end != End::Itself || crate::base::run::interrupted() {
         guest.kill();
     }
     let status = guest.0.wait()?;
     let total = start.elapsed();
-    anyhow::ensure!(!crate::run::interrupted(), "interrupted");
+    anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
     watch.look_at_control()?;
     Ok(Streamed {
         console: watch.console,
@@ -177,7 +177,7 @@ impl Watch {
                 Err(RecvTimeoutError::Disconnected) => return Ok(End::Itself),
             }
             let now = Instant::now();
-            if crate::run::interrupted() {
+            if crate::base::run::interrupted() {
                 return Ok(End::Itself);
             }
             if self.deadline.is_some_and(|deadline| now >= deadline) {

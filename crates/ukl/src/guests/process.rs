@@ -4,7 +4,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// One process of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

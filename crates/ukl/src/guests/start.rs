@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use formats::console::{self, Control};
 
+use crate::base::error::{fail, report, Class, Result};
+use crate::base::run::{self, Cmd, Shell};
+use crate::base::workdir::{self, Cache, GuestDir, Guests};
 use crate::boot::{self, BootRun, Options, Outcome};
-use crate::error::{fail, report, Class, Result};
-use crate::image::Image;
-use crate::run::{self, Cmd, Shell};
-use crate::workdir::{self, Cache, GuestDir, Guests};
+use crate::image::folder::Image;
 
 use super::process::Process;
 use super::{find, now, read, record, write, Ended, Failed, Guest, Record, State, FORMAT};
@@ -59,7 +59,7 @@ pub fn start(guests: &Guests, name: &str, image: &Image, options: &Options) -> R
     Ok(Started { ready: result?, guest: find(guests, name)? })
 }
 
-fn taken(name: &str, how: &str) -> crate::error::Failure {
+fn taken(name: &str, how: &str) -> crate::base::error::Failure {
     let hint = format!("`--name OTHER` starts a second one, `ukl stop {name}` ends it");
     fail(Class::Usage, format!("a guest `{name}` {how}")).hint(hint)
 }
@@ -135,7 +135,7 @@ fn control(dir: &GuestDir) -> Control {
 }
 
 /// What to say of a guest that ended while somebody waited for it.
-fn ended_early(dir: &GuestDir) -> Result<crate::error::Failure> {
+fn ended_early(dir: &GuestDir) -> Result<crate::base::error::Failure> {
     let Some(end) = record(dir)?.and_then(|record| record.end) else {
         let said = std::fs::read_to_string(dir.log()).unwrap_or_default();
         return Ok(fail(Class::Host, format!("the process beside the guest was killed: {}", said.trim())));
@@ -185,7 +185,7 @@ pub fn attend(shell: &Shell, cache: &Cache, dir: &GuestDir) -> Result<()> {
         Ok(None) => (State::Killed, None),
         Err(error) => {
             let report = report(error);
-            let class = error.chain().find_map(|e| e.downcast_ref::<crate::error::Failure>()).map(|f| f.class);
+            let class = error.chain().find_map(|e| e.downcast_ref::<crate::base::error::Failure>()).map(|f| f.class);
             let failed = Failed { class, message: report.message, hint: report.hint, command: report.command };
             (State::Failed, Some(failed))
         }

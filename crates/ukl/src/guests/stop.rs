@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use formats::console;
 
+use crate::base::error::{fail, Class, Result};
+use crate::base::workdir::{GuestDir, Guests};
 use crate::boot::What;
-use crate::error::{fail, Class, Result};
-use crate::workdir::{GuestDir, Guests};
 
 use super::{find, record, Guest, Record, State};
 
@@ -49,7 +49,7 @@ fn bring_down(dir: &GuestDir, limit: Duration) -> Result<How> {
     let ends = |limit: Duration| {
         let begun = Instant::now();
         while process.is_alive() {
-            if begun.elapsed() >= limit || crate::run::interrupted() {
+            if begun.elapsed() >= limit || crate::base::run::interrupted() {
                 return false;
             }
             std::thread::sleep(TICK);
@@ -63,7 +63,7 @@ fn bring_down(dir: &GuestDir, limit: Duration) -> Result<How> {
             if ends(limit) {
                 return Ok(how);
             }
-            anyhow::ensure!(!crate::run::interrupted(), "interrupted");
+            anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
         }
     }
     for signal in [libc::SIGTERM, libc::SIGKILL] {

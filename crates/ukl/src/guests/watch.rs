@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use formats::console;
 
-use crate::error::{fail, Class, Result};
+use crate::base::error::{fail, Class, Result};
 
 use super::{stop, Guest};
 
@@ -43,7 +43,7 @@ impl Guest {
         let before = answers().available_kib.len();
         let asked = Instant::now();
         stop::say(&self.dir, "memory")?;
-        while asked.elapsed() < ANSWER && !crate::run::interrupted() {
+        while asked.elapsed() < ANSWER && !crate::base::run::interrupted() {
             if let Some(kib) = answers().available_kib.get(before) {
                 return Ok(*kib);
             }

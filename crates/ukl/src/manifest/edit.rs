@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 use super::{fields, load};
-use crate::error::{fail, Class, Result};
-use crate::workdir;
+use crate::base::error::{fail, Class, Result};
+use crate::base::workdir;
 
 /// A manifest that is being changed.
 #[derive(Debug, Clone)]

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::check::{check, Bad};
 use super::raw::RawManifest;
 use super::Manifest;
-use crate::error::{fail, nearest, Class, Result};
-use crate::workdir;
+use crate::base::error::{fail, nearest, Class, Result};
+use crate::base::workdir;
 
 /// Reads the manifest in the folder `path`, or the manifest `path` itself.
 ///
@@ -85,7 +85,7 @@ fn syntax_error(text: &str, file: &Path, error: &toml::de::Error) -> anyhow::Err
     }
 }
 
-fn value_error(text: &str, file: &Path, bad: &Bad) -> crate::error::Failure {
+fn value_error(text: &str, file: &Path, bad: &Bad) -> crate::base::error::Failure {
     fail(Class::Usage, format!("{}: {}", place(file, locate(text, &bad.at)), bad.text))
 }
 

@@ -291,7 +291,7 @@ pub(super) struct RawMachine {
 }
 
 /// The JSON schema of `ukl.toml`, as `docs/ukl.schema.json` holds it.
-pub fn schema() -> crate::error::Result<String> {
+pub fn schema() -> crate::base::error::Result<String> {
     let schema = schemars::schema_for!(RawManifest);
     Ok(serde_json::to_string_pretty(&schema)? + "\n")
 }

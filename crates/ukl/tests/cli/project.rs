@@ -151,7 +151,7 @@ impl Drop for Tmux {
 #[test]
 fn menuconfig_saves_only_the_differences() {
     let ncurses = ["/usr/include/ncurses.h", "/usr/include/ncursesw/ncurses.h"];
-    if ukl::toolchain::which("tmux").is_none() || !ncurses.iter().any(|header| fs::exists(header).unwrap()) {
+    if ukl::program::toolchain::which("tmux").is_none() || !ncurses.iter().any(|header| fs::exists(header).unwrap()) {
         eprintln!("skip: tmux or libncurses-dev is not installed");
         return;
     }

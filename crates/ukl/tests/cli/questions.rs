@@ -20,7 +20,7 @@ struct Asked {
 impl Asked {
     /// `None`, and says so, where there is no `script`.
     fn start(world: &World) -> Option<Asked> {
-        if ukl::toolchain::which("script").is_none() {
+        if ukl::program::toolchain::which("script").is_none() {
             eprintln!("skip: no `script` of util-linux to give `ukl configure` a terminal");
             return None;
         }

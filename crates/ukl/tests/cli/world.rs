@@ -9,10 +9,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use ukl::base::run::Shell;
+use ukl::base::workdir::Cache;
+use ukl::kernel::patch;
 use ukl::manifest::{KernelSource, KernelSpec};
-use ukl::run::Shell;
-use ukl::workdir::Cache;
-use ukl::{patch, source, sysroot, toolchain};
+use ukl::program::musl;
+use ukl::program::toolchain;
+use ukl::supply::linux_source;
 
 /// Folders that vanish with the test.
 pub struct World {
@@ -46,7 +49,7 @@ impl Done {
 }
 
 /// Makes what all builders share: the C library and the patched kernel tree.
-fn fill(cache: &Cache) -> ukl::error::Result<()> {
+fn fill(cache: &Cache) -> ukl::base::error::Result<()> {
     let shell = Shell::default();
     let spec = KernelSpec {
         version: "6.12".into(),
@@ -55,9 +58,9 @@ fn fill(cache: &Cache) -> ukl::error::Result<()> {
         storage: false,
         debug: false,
     };
-    let source = source::fetch(&shell, cache, &spec)?;
+    let source = linux_source::fetch(&shell, cache, &spec)?;
     patch::apply(&shell, cache, &source, &spec.version)?;
-    sysroot::build(&shell, cache, &toolchain::find(&shell, "gcc")?)?;
+    musl::build(&shell, cache, &toolchain::find(&shell, "gcc")?)?;
     Ok(())
 }
 

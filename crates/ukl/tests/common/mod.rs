@@ -6,12 +6,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ukl::error::render;
-use ukl::image::Image;
+use ukl::base::env::Env;
+use ukl::base::error::render;
+use ukl::base::run::Shell;
+use ukl::base::workdir::{Cache, ImageDir};
+use ukl::image::folder::Image;
 use ukl::manifest::{Disk, Manifest, Share, Storage};
-use ukl::pipeline::{self, Clock, Env};
-use ukl::run::Shell;
-use ukl::workdir::{Cache, ImageDir};
+use ukl::pipeline::{self, Clock};
 
 /// The image of `manifest`, built when it must be; later tests find it again. The error is what users see.
 pub fn image(manifest: &Manifest) -> Result<Image, String> {

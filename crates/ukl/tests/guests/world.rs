@@ -8,12 +8,13 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use ukl::error::render;
-use ukl::image::Image;
+use ukl::base::env::Env;
+use ukl::base::error::render;
+use ukl::base::run::Shell;
+use ukl::base::workdir::{self, Cache, ImageDir};
+use ukl::image::folder::Image;
 use ukl::manifest;
-use ukl::pipeline::{self, Clock, Env};
-use ukl::run::Shell;
-use ukl::workdir::{self, Cache, ImageDir};
+use ukl::pipeline::{self, Clock};
 
 /// Echoes what it gets on port 5555; what SIGTERM does depends on its argument.
 const PROGRAM: &str = r#"

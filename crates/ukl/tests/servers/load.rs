@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use libtest_mimic::Failed;
-use ukl::toolchain::which;
+use ukl::program::toolchain::which;
 
 use crate::talk;
 use crate::world::{until, wants, World};

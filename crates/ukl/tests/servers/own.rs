@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use libtest_mimic::Failed;
+use ukl::base::workdir::ImageDir;
 use ukl::manifest;
-use ukl::workdir::ImageDir;
 
 use crate::{common, talk};
 
@@ -112,7 +112,7 @@ fn prepare(image: &ImageDir, folder: &Path, place: Place, twin: bool) -> Result<
         true => drop(fs::copy(image.twin(), &server)?),
         false => fs::write(&server, "\x7fUKL\n")?,
     }
-    ukl::workdir::set_mode(&server, 0o755)?;
+    ukl::base::workdir::set_mode(&server, 0o755)?;
     // Scripts ask the server for its options; on this machine only the twin can answer.
     if let Some(program) = manifest::load(folder)?.program {
         fs::copy(image.twin(), work.join("tree").join(program))?;

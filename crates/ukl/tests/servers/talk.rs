@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use formats::console::complaint;
 use libtest_mimic::Failed;
+use ukl::base::workdir::ImageDir;
 use ukl::manifest::{self, Storage};
-use ukl::workdir::ImageDir;
 
 use crate::common;
 
@@ -33,7 +33,7 @@ pub enum Way {
 
 /// Builds the server in `folder` and lets its client speak to app mode, and then to the twin.
 pub fn test(folder: &Path, way: Way) -> Result<(), Failed> {
-    if way == Way::Clang && ukl::toolchain::which("clang").is_none() {
+    if way == Way::Clang && ukl::program::toolchain::which("clang").is_none() {
         eprintln!("skip: clang is not installed");
         return Ok(());
     }

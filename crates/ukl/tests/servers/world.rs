@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
+use ukl::base::workdir::{Guests, ImageDir};
 use ukl::guests::{self, Guest};
 use ukl::manifest;
-use ukl::workdir::{Guests, ImageDir};
 
 use crate::{common, talk};
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::error::{fail, Class, Failure, Result};
-use crate::run::{Cmd, Shell};
+use crate::base::error::{fail, Class, Failure, Result};
+use crate::base::run::{Cmd, Shell};
 
 use super::may_administer;
 

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use formats::ext4;
 
-use crate::error::{fail, Class, Failure, Result};
+use crate::base::error::{fail, Class, Failure, Result};
+use crate::base::run::{exit_failure, Cmd, Shell};
 use crate::manifest::storage::{Disk, Format};
-use crate::run::{exit_failure, Cmd, Shell};
-use crate::toolchain;
+use crate::program::toolchain;
 
 /// Blocks as big as pages; nothing set aside for root, who the program is; everything written now, not by the guest.
 const MKFS: [&str; 7] = ["-q", "-F", "-b", "4096", "-m", "0", "-Elazy_itable_init=0,lazy_journal_init=0"];
@@ -91,7 +91,7 @@ fn create(shell: &Shell, disk: &Disk) -> Result<()> {
     match image.persist_noclobber(&disk.path) {
         Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error).with_context(context),
         // Another guest's start was faster: its image is as good.
-        _ => crate::workdir::set_mode(&disk.path, 0o644),
+        _ => crate::base::workdir::set_mode(&disk.path, 0o644),
     }
 }
 

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::error::{fail, Class, Failure, Result};
+use crate::base::error::{fail, Class, Failure, Result};
+use crate::base::run::{Cmd, Shell};
+use crate::base::workdir::ImageDir;
 use crate::manifest::storage::Share;
-use crate::run::{Cmd, Shell};
-use crate::workdir::ImageDir;
 
 /// Where Debian 12 has it.
 const PROGRAM: &str = "/usr/lib/qemu/virtiofsd";
@@ -45,7 +45,7 @@ impl Daemon {
         let child = if shell.dry_run {
             shell.spawn(&cmd, Stdio::null(), Stdio::null(), Stdio::null())?
         } else {
-            crate::workdir::write_atomic(&log, b"")?;
+            crate::base::workdir::write_atomic(&log, b"")?;
             let output = || File::options().append(true).open(&log);
             let socket: OwnedFd = UnixListener::bind(folder.path().join("socket"))?.into();
             shell.spawn(&cmd, Stdio::from(socket), Stdio::from(output()?), Stdio::from(output()?))?

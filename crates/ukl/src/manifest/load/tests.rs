@@ -16,7 +16,7 @@ fn project() -> tempfile::TempDir {
 fn refuse(text: &str) -> String {
     let dir = project();
     let error = parse(text, Path::new("ukl.toml"), dir.path()).unwrap_err();
-    let (rendered, code) = crate::error::render(&error);
+    let (rendered, code) = crate::base::error::render(&error);
     assert_eq!(code, 2, "{rendered}");
     rendered
         .replace(&dir.path().display().to_string(), "DIR")
@@ -362,7 +362,7 @@ fn plain_files_need_no_manifest() {
 #[test]
 fn a_missing_manifest_names_the_ways_out() {
     let dir = tempfile::tempdir().unwrap();
-    let (text, code) = crate::error::render(&load(dir.path()).unwrap_err());
+    let (text, code) = crate::base::error::render(&load(dir.path()).unwrap_err());
     assert_eq!(code, 2);
     assert!(text.contains("no manifest at") && text.contains("ukl up hello.c"), "{text}");
 }

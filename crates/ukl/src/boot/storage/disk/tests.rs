@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::error::render;
+use crate::base::error::render;
 use crate::manifest::storage::disk_option;
 
 const SHELL: Shell = Shell { verbose: false, dry_run: false };
@@ -109,5 +109,5 @@ fn a_dry_run_makes_nothing() {
     let dry = Shell { dry_run: true, verbose: false };
     assert!(prepare(&dry, &disk(&path, "8M:/data")).unwrap().is_none());
     assert!(!path.exists());
-    assert!(crate::run::announced().iter().any(|line| line.contains("mkfs.ext4") && line.contains("data.img")));
+    assert!(crate::base::run::announced().iter().any(|line| line.contains("mkfs.ext4") && line.contains("data.img")));
 }

@@ -1,0 +1,8 @@
+//! Below all stages: errors, the terminal, processes, paths and stamps; knows nothing of programs, kernels or images.
+
+pub mod error;
+pub mod term;
+pub mod run;
+pub mod workdir;
+pub mod stamp;
+pub mod env;

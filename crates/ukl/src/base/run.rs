@@ -1,0 +1,507 @@
+//! The only place that spawns processes: argv without a shell, explicit directory, log, limit, echo.
+
+mod interrupt;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::base::error::{fail, Class, Result};
+use crate::base::term;
+
+pub use interrupt::{catch_interrupts, interrupted};
+
+/// Every command that was announced so far, for the JSON object of a dry run.
+static ANNOUNCED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Commands that were shown or run so far, in order.
+pub fn announced() -> Vec<String> {
+    ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// How commands are shown and whether they run at all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Shell {
+    /// Print each command before it runs (`-v`).
+    pub verbose: bool,
+    /// Print each command and run none (`--dry-run`).
+    pub dry_run: bool,
+}
+
+/// One program call, complete: nothing is taken from the process's own directory.
+#[derive(Debug, Clone)]
+pub struct Cmd {
+    program: OsString,
+    args: Vec<OsString>,
+    cwd: Option<PathBuf>,
+    env: Vec<(OsString, OsString)>,
+    stdin: Option<Vec<u8>>,
+    log: Option<PathBuf>,
+    limit: Duration,
+    probe: bool,
+    arg0: Option<OsString>,
+    bare: bool,
+}
+
+/// What a finished command left.
+#[derive(Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Standard output (empty when it went to the log).
+    pub stdout: Vec<u8>,
+    /// Standard error (empty when it went to the log).
+    pub stderr: Vec<u8>,
+    /// Wall time.
+    pub elapsed: Duration,
+}
+
+impl Cmd {
+    /// A call of `program` with no arguments, one hour of time and no log.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Cmd {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            cwd: None,
+            env: Vec::new(),
+            stdin: None,
+            log: None,
+            limit: Duration::from_secs(3600),
+            probe: false,
+            arg0: None,
+            bare: false,
+        }
+    }
+
+    /// What the program is told that its name is.
+    pub fn arg0(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.arg0 = Some(name.as_ref().to_owned());
+        self
+    }
+
+    /// Nothing is inherited from our own environment.
+    pub fn bare_env(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
+    /// Appends one argument.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Appends arguments.
+    pub fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(|a| a.as_ref().to_owned()));
+        self
+    }
+
+    /// Runs in `dir`.
+    pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
+        self.cwd = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// Sets one environment variable on top of the inherited ones.
+    pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Feeds `bytes` to standard input (otherwise it is empty).
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// Sends standard output and error to `file` (appended), which error messages then name.
+    pub fn log(mut self, file: impl AsRef<Path>) -> Self {
+        self.log = Some(file.as_ref().to_owned());
+        self
+    }
+
+    /// Kills the command after `limit`.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Marks a command that only looks (`gcc --version`): it runs in a dry run too, and is shown with `-v` only.
+    pub fn probe(mut self) -> Self {
+        self.probe = true;
+        self
+    }
+
+    /// The program and its arguments.
+    pub fn words(&self) -> impl Iterator<Item = &OsStr> {
+        std::iter::once(self.program.as_os_str()).chain(self.args.iter().map(OsString::as_os_str))
+    }
+
+    /// Where it runs, unless it does not matter.
+    pub fn dir(&self) -> Option<&Path> {
+        self.cwd.as_deref()
+    }
+
+    /// What its environment has on top of ours.
+    pub fn variables(&self) -> &[(OsString, OsString)] {
+        &self.env
+    }
+
+    /// The command as a person would paste it into a shell.
+    pub fn display(&self) -> String {
+        let mut words: Vec<String> = Vec::new();
+        if let Some(cwd) = &self.cwd {
+            words.push(format!("cd {} &&", quote(cwd.as_os_str())));
+        }
+        if self.bare {
+            words.push("env -i".into());
+        }
+        for (key, value) in &self.env {
+            words.push(format!("{}={}", key.to_string_lossy(), quote(value)));
+        }
+        words.push(quote(&self.program));
+        words.extend(self.args.iter().map(|a| quote(a)));
+        words.join(" ")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some(name) = &self.arg0 {
+            command.arg0(name);
+        }
+        if self.bare {
+            command.env_clear();
+        }
+        command.args(&self.args).envs(self.env.iter().map(|(k, v)| (k, v)));
+        if let Some(cwd) = &self.cwd {
+            command.current_dir(cwd);
+        }
+        command
+    }
+}
+
+fn quote(word: &OsStr) -> String {
+    let text = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%^".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+impl Shell {
+    /// Shows `cmd` if asked to; true when it should also run.
+    fn announce(&self, cmd: &Cmd) -> Result<bool> {
+        let runs = !self.dry_run || cmd.probe;
+        let line = cmd.display();
+        if self.verbose || !runs {
+            term::command(&line, !runs)?;
+        }
+        if !cmd.probe {
+            ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+        Ok(runs)
+    }
+
+    /// Runs `cmd` to its end, whatever its status.
+    ///
+    /// With a log, `on_line` sees each line of output as it arrives. Errors: the program does
+    /// not exist (class `Host`), the limit passed (class `Host`).
+    pub fn run_with(&self, cmd: &Cmd, on_line: &mut dyn FnMut(&str)) -> Result<Output> {
+        if !self.announce(cmd)? {
+            return Ok(Output {
+                status: ExitStatus::default(),
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+                elapsed: Duration::ZERO,
+            });
+        }
+        let start = Instant::now();
+        let mut command = cmd.command();
+        command.stdin(if cmd.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        if cmd.log.is_some() {
+            return run_logged(cmd, command, start, on_line);
+        }
+        let (mut child, _live) = spawn_group(cmd, command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+        feed(&mut child, cmd.stdin.clone());
+        let out = drain(child.stdout.take());
+        let err = drain(child.stderr.take());
+        let status = wait(cmd, &mut child, start)?;
+        anyhow::ensure!(!interrupted(), "interrupted");
+        let join = |t: std::thread::JoinHandle<Vec<u8>>| t.join().unwrap_or_default();
+        Ok(Output { status, stdout: join(out), stderr: join(err), elapsed: start.elapsed() })
+    }
+
+    /// Runs `cmd` to its end, whatever its status.
+    pub fn run(&self, cmd: &Cmd) -> Result<Output> {
+        self.run_with(cmd, &mut |_| ())
+    }
+
+    /// Runs `cmd` and fails with `class` unless it exits with 0.
+    pub fn check(&self, cmd: &Cmd, class: Class) -> Result<Output> {
+        let output = self.run(cmd)?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        Err(exit_failure(cmd, &output, class).into())
+    }
+
+    /// Runs `cmd` as a shell would: on our own standard streams, or with its output kept (and no input).
+    ///
+    /// The status is missing when the limit ended the program, and everything in a dry run.
+    pub fn attend(
+        &self,
+        cmd: &Cmd,
+        keep: bool,
+        limit: Option<Duration>,
+    ) -> Result<Option<(Option<ExitStatus>, Vec<u8>)>> {
+        if !self.announce(cmd)? {
+            return Ok(None);
+        }
+        let mut command = cmd.command();
+        let mut output = None;
+        if keep {
+            let (reader, writer) = std::io::pipe()?;
+            command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+            output = Some(drain(Some(reader)));
+        }
+        let start = Instant::now();
+        let mut child = spawn(cmd, &mut command)?;
+        drop(command); // Closes our copies of the pipe, so that the reader sees its end.
+        let _live = interrupt::Live::new(child.id() as i32);
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break Some(status);
+            }
+            if limit.is_some_and(|limit| start.elapsed() > limit) {
+                interrupt::kill(child.id() as i32, libc::SIGKILL);
+                child.wait()?;
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(if start.elapsed().as_millis() < 200 { 1 } else { 10 }));
+        };
+        anyhow::ensure!(!interrupted(), "interrupted");
+        Ok(Some((status, output.map(|output| output.join().unwrap_or_default()).unwrap_or_default())))
+    }
+
+    /// Starts `cmd` with the given standard streams, for programs that run beside us (QEMU).
+    ///
+    /// It shares our terminal and process group and dies with the thread that started it.
+    pub fn spawn(&self, cmd: &Cmd, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Option<Child>> {
+        if !self.announce(cmd)? {
+            return Ok(None);
+        }
+        let child = spawn(cmd, cmd.command().stdin(stdin).stdout(stdout).stderr(stderr))?;
+        interrupt::Live::new(child.id() as i32).forget();
+        Ok(Some(child))
+    }
+}
+
+/// Starts `cmd` in a session of its own, without input and with its output in `log`: it lives on when we end.
+pub fn detach(cmd: &Cmd, log: &Path) -> Result<Child> {
+    let file = File::create(log).with_context(|| format!("failed to create `{}`", log.display()))?;
+    let mut command = cmd.command();
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    let own_session = || {
+        // SAFETY: setsid is async-signal-safe and takes nothing.
+        match unsafe { libc::setsid() } {
+            -1 => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: the closure allocates nothing and calls async-signal-safe functions only.
+    unsafe { command.pre_exec(own_session) };
+    command.spawn().map_err(|error| cannot_start(cmd, &error).into())
+}
+
+/// Becomes `cmd`, with our standard streams and environment; comes back only when that fails.
+pub fn replace(cmd: &Cmd) -> anyhow::Error {
+    cannot_start(cmd, &cmd.command().exec()).into()
+}
+
+/// The failure of a command that ran and ended badly: status and the end of its output.
+pub fn exit_failure(cmd: &Cmd, output: &Output, class: Class) -> crate::base::error::Failure {
+    let program = Path::new(&cmd.program).file_name().unwrap_or(&cmd.program).to_string_lossy();
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = lines[lines.len().saturating_sub(20)..].join("\n    ");
+    let mut message = format!("`{program}` failed ({})", output.status);
+    if !tail.is_empty() {
+        message.push_str(&format!("\n    {tail}"));
+    }
+    let failure = fail(class, message).command(cmd.display());
+    match &cmd.log {
+        Some(log) => failure.log(log),
+        None => failure,
+    }
+}
+
+/// Starts a command as the leader of its own process group, so that all of it can be stopped.
+fn spawn_group(cmd: &Cmd, command: &mut Command) -> Result<(Child, interrupt::Live)> {
+    let child = spawn(cmd, command.process_group(0))?;
+    let live = interrupt::Live::new(-(child.id() as i32));
+    Ok((child, live))
+}
+
+fn spawn(cmd: &Cmd, command: &mut Command) -> Result<Child> {
+    anyhow::ensure!(!interrupted(), "interrupted");
+    let parent = std::process::id();
+    let die_with_parent = move || {
+        // SAFETY: prctl and getppid are async-signal-safe and take plain integers.
+        let orphaned = unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::getppid() as u32 != parent
+        };
+        if orphaned {
+            Err(std::io::ErrorKind::Interrupted.into())
+        } else {
+            Ok(())
+        }
+    };
+    // SAFETY: the closure allocates nothing and calls async-signal-safe functions only.
+    unsafe { command.pre_exec(die_with_parent) };
+    command.spawn().map_err(|error| cannot_start(cmd, &error).into())
+}
+
+fn cannot_start(cmd: &Cmd, error: &std::io::Error) -> crate::base::error::Failure {
+    let program = cmd.program.to_string_lossy();
+    let failure = fail(Class::Host, format!("cannot start `{program}`: {error}"));
+    failure.command(cmd.display()).hint("`ukl doctor` lists what is missing and how to install it")
+}
+
+fn feed(child: &mut Child, bytes: Option<Vec<u8>>) {
+    if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), bytes) {
+        // A program may end without reading its input: a broken pipe is its business.
+        std::thread::spawn(move || pipe.write_all(&bytes).ok());
+    }
+}
+
+fn drain<R: Read + Send + 'static>(pipe: Option<R>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What arrived before a read error is still worth showing.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+fn wait(cmd: &Cmd, child: &mut Child, start: Instant) -> Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if start.elapsed() > cmd.limit {
+            interrupt::kill(-(child.id() as i32), libc::SIGKILL);
+            child.wait()?;
+            let text = format!("`{}` took longer than {} s", cmd.program.to_string_lossy(), cmd.limit.as_secs());
+            return Err(fail(Class::Host, text).command(cmd.display()).into());
+        }
+        std::thread::sleep(Duration::from_millis(if start.elapsed().as_millis() < 200 { 1 } else { 20 }));
+    }
+}
+
+fn run_logged(cmd: &Cmd, mut command: Command, start: Instant, on_line: &mut dyn FnMut(&str)) -> Result<Output> {
+    let path = cmd.log.as_deref().unwrap_or(Path::new("/dev/null"));
+    let open = || File::options().create(true).append(true).open(path);
+    let mut log = open().with_context(|| format!("failed to open log `{}`", path.display()))?;
+    writeln!(log, "$ {}", cmd.display())?;
+    let (reader, writer) = std::io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let (mut child, _live) = spawn_group(cmd, &mut command)?;
+    drop(command); // Closes our copies of the pipe, so that the reader sees its end.
+    feed(&mut child, cmd.stdin.clone());
+    let pid = child.id();
+    let (done, expired) = watchdog(pid, cmd.limit);
+    let mut lines = BufReader::new(reader);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        log.write_all(&line)?;
+        on_line(String::from_utf8_lossy(&line).trim_end());
+        line.clear();
+    }
+    let status = child.wait()?;
+    drop(done);
+    anyhow::ensure!(!interrupted(), "interrupted");
+    if expired.join().unwrap_or(false) {
+        let text = format!("`{}` took longer than {} s", cmd.program.to_string_lossy(), cmd.limit.as_secs());
+        return Err(fail(Class::Host, text).command(cmd.display()).log(path).into());
+    }
+    Ok(Output { status, stdout: Vec::new(), stderr: Vec::new(), elapsed: start.elapsed() })
+}
+
+/// Kills the group of `pid` after `limit` unless the returned sender is dropped first; the thread says which.
+fn watchdog(pid: u32, limit: Duration) -> (std::sync::mpsc::Sender<()>, std::thread::JoinHandle<bool>) {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let timed_out = receiver.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+        if timed_out {
+            // The child is not reaped before the sender drops: the group's number is still its own.
+            interrupt::kill(-(pid as i32), libc::SIGKILL);
+        }
+        timed_out
+    });
+    (sender, thread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_and_status_come_back() {
+        let cmd = Cmd::new("sh").args(["-c", "cat; echo err >&2; exit 3"]).stdin("in");
+        let output = Shell::default().run(&cmd).unwrap();
+        assert_eq!((output.status.code(), output.stdout, output.stderr), (Some(3), b"in".to_vec(), b"err\n".to_vec()));
+    }
+
+    #[test]
+    fn a_missing_program_is_the_hosts_fault() {
+        let error = Shell::default().run(&Cmd::new("/no/such/program")).unwrap_err();
+        assert_eq!(crate::base::error::render(&error).1, Class::Host.exit_code());
+    }
+
+    #[test]
+    fn a_limit_ends_a_command_with_and_without_a_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let slow = Cmd::new("sleep").arg("20").limit(Duration::from_millis(100));
+        for cmd in [slow.clone(), slow.log(dir.path().join("log"))] {
+            let error = Shell::default().run(&cmd).unwrap_err().to_string();
+            assert!(error.contains("took longer"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_dry_run_runs_probes_only() {
+        let dry = Shell { dry_run: true, verbose: false };
+        let cmd = Cmd::new("echo").arg("a dry run");
+        assert_eq!(dry.run(&cmd).unwrap().stdout, b"");
+        assert_eq!(dry.run(&cmd.clone().probe()).unwrap().stdout, b"a dry run\n");
+        assert_eq!(announced().iter().filter(|line| **line == cmd.display()).count(), 1);
+    }
+
+    #[test]
+    fn a_limit_ends_grandchildren_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!("(sleep 1; touch '{}/late') & wait", dir.path().display());
+        let cmd = Cmd::new("sh").args(["-c", &script]).limit(Duration::from_millis(100));
+        Shell::default().run(&cmd).unwrap_err();
+        std::thread::sleep(Duration::from_millis(1300));
+        assert!(!dir.path().join("late").exists());
+    }
+
+    #[test]
+    fn words_that_a_shell_would_split_are_quoted() {
+        let cmd = Cmd::new("a b").arg("it's").cwd("/x");
+        assert_eq!(cmd.display(), r"cd /x && 'a b' 'it'\''s'");
+    }
+}

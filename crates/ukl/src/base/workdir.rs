@@ -1,0 +1,527 @@
+//! Names of every path that ukl writes; nobody else joins paths, and every write is atomic.
+
+use std::fs::{self, File, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use sha2::{Digest, Sha256};
+
+use crate::base::error::{fail, Class, Result};
+
+/// The content-addressed cache, shared by all projects of a user.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    /// `$XDG_CACHE_HOME/ukl`, or `~/.cache/ukl`.
+    pub fn from_env() -> Result<Self> {
+        let base = std::env::var_os("XDG_CACHE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let base = base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+        let base = base.ok_or_else(|| fail(Class::Host, "neither XDG_CACHE_HOME nor HOME is set"))?;
+        Ok(Cache { root: base.join("ukl") })
+    }
+
+    /// A cache at `root`.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Cache { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The entry `key` of `kind` (`musl`, `source`, `kernel`, …): a folder that may not exist yet.
+    ///
+    /// Asking for an entry counts as using it: its time of modification becomes now.
+    pub fn entry(&self, kind: &str, key: &str) -> PathBuf {
+        let path = self.root.join(kind).join(key);
+        // Only `ukl cache` looks at this time; a cache that cannot be written to is still good to read.
+        let _ = File::open(&path).and_then(|entry| entry.set_modified(SystemTime::now()));
+        path
+    }
+
+    /// Every entry as (kind, key, path), sorted; locks, facts and logs are none.
+    pub fn entries(&self) -> Result<Vec<(String, String, PathBuf)>> {
+        let mut entries = Vec::new();
+        for kind in list(&self.root)? {
+            let name = file_name(&kind);
+            if ["locks", "facts", "logs"].contains(&name.as_str()) || !kind.is_dir() {
+                continue;
+            }
+            entries.extend(list(&kind)?.into_iter().map(|path| (name.clone(), file_name(&path), path)));
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    /// The lock named `kind-key` if nobody holds it.
+    pub fn try_lock(&self, kind: &str, key: &str) -> Result<Option<File>> {
+        let file = self.lock_file(kind, key)?;
+        Ok(file.try_lock().is_ok().then_some(file))
+    }
+
+    fn lock_file(&self, kind: &str, key: &str) -> Result<File> {
+        let dir = self.root.join("locks");
+        create_dir(&dir)?;
+        let path = dir.join(format!("{kind}-{key}"));
+        let open = File::options().create(true).truncate(false).write(true).open(&path);
+        open.with_context(|| format!("failed to open `{}`", path.display()))
+    }
+
+    /// The log of something that belongs to no image (`doctor`).
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.root.join("logs").join(format!("{name}.log"))
+    }
+
+    /// The file that remembers one fact about this host (the acceleration probe's answer).
+    pub fn fact(&self, name: &str) -> PathBuf {
+        self.root.join("facts").join(name)
+    }
+
+    /// Waits for the lock named `kind-key`; it is released when the returned file is dropped.
+    ///
+    /// Says so once on standard error when another build holds it.
+    pub fn lock(&self, kind: &str, key: &str) -> Result<File> {
+        let file = self.lock_file(kind, key)?;
+        if file.try_lock().is_err() {
+            crate::base::term::say(&format!("waiting for another build that holds `{kind}-{key}`"));
+            wait_for(&file).with_context(|| format!("failed to lock `{kind}-{key}`"))?;
+        }
+        Ok(file)
+    }
+}
+
+/// The image folder: everything a build leaves, and everything that made it.
+#[derive(Debug, Clone)]
+pub struct ImageDir {
+    root: PathBuf,
+}
+
+impl ImageDir {
+    /// The folder `root`, which may not exist yet.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        ImageDir { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Waits until no other build works on this image; the lock ends with the returned value.
+    ///
+    /// A dry run creates nothing and locks nothing.
+    pub fn lock(&self, dry_run: bool) -> Result<Option<File>> {
+        if dry_run {
+            return Ok(None);
+        }
+        create_dir(&self.stage(""))?;
+        let path = self.stage("lock");
+        let open = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = open.with_context(|| format!("failed to open `{}`", path.display()))?;
+        if file.try_lock().is_err() {
+            crate::base::term::say(&format!("waiting for another build of `{}`", self.root.display()));
+            wait_for(&file).with_context(|| format!("failed to lock `{}`", path.display()))?;
+        }
+        Ok(Some(file))
+    }
+
+    /// The compressed kernel that a boot loader starts.
+    pub fn bzimage(&self) -> PathBuf {
+        self.root.join("bzImage")
+    }
+
+    /// The linked kernel with symbols, as an ELF file.
+    pub fn vmlinux(&self) -> PathBuf {
+        self.root.join("vmlinux")
+    }
+
+    /// The initial RAM disk.
+    pub fn initrd(&self) -> PathBuf {
+        self.root.join("initrd.cpio.lz4")
+    }
+
+    /// The archive of the partially linked, prefixed program.
+    pub fn archive(&self) -> PathBuf {
+        self.root.join("UKL.a")
+    }
+
+    /// The same program as an ordinary static executable for ring 3.
+    pub fn twin(&self) -> PathBuf {
+        self.root.join("twin")
+    }
+
+    /// The kernel's configuration.
+    pub fn kernel_config(&self) -> PathBuf {
+        self.root.join("kernel.config")
+    }
+
+    /// What was built from what: names, versions, hashes (JSON).
+    pub fn manifest(&self) -> PathBuf {
+        self.root.join("image.json")
+    }
+
+    /// Forgets that the folder holds a complete image, before a part of it is replaced.
+    pub fn invalidate(&self) -> Result<()> {
+        remove_file(&self.manifest())
+    }
+
+    /// What the last boot left.
+    pub fn run(&self) -> RunDir {
+        RunDir { root: self.root.clone(), parts: self.stage("boot"), pipe: None }
+    }
+
+    /// The exact QEMU line of the last boot.
+    pub fn qemu_line(&self) -> PathBuf {
+        self.run().qemu_line()
+    }
+
+    /// The serial console of the last boot.
+    pub fn console(&self) -> PathBuf {
+        self.run().console()
+    }
+
+    /// What init told the host in the last boot (the second serial port).
+    pub fn control(&self) -> PathBuf {
+        self.run().control()
+    }
+
+    /// The log of `stage` (`compile`, `kernel`, …).
+    pub fn log(&self, stage: &str) -> PathBuf {
+        self.root.join("logs").join(format!("{stage}.log"))
+    }
+
+    /// Intermediate files of `stage`.
+    pub fn stage(&self, stage: &str) -> PathBuf {
+        self.root.join("stages").join(stage)
+    }
+}
+
+/// The files of one boot: in the image folder, or in the folder of a guest in the background.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    root: PathBuf,
+    parts: PathBuf,
+    pipe: Option<PathBuf>,
+}
+
+impl RunDir {
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The exact QEMU line.
+    pub fn qemu_line(&self) -> PathBuf {
+        self.root.join("qemu.sh")
+    }
+
+    /// The serial console.
+    pub fn console(&self) -> PathBuf {
+        self.root.join("console.log")
+    }
+
+    /// What init told the host (the second serial port).
+    pub fn control(&self) -> PathBuf {
+        self.root.join("control.log")
+    }
+
+    /// The RAM disk, when the image's own does not do.
+    pub fn initrd(&self) -> PathBuf {
+        self.parts.join("run.cpio")
+    }
+
+    /// The pipe to init of a guest in the background, without `.in`, and `.out` for the way back.
+    pub fn pipe(&self) -> Option<&Path> {
+        self.pipe.as_deref()
+    }
+
+    /// What QEMU runs to ready a tap device.
+    pub fn tap_script(&self) -> PathBuf {
+        self.parts.join("tap-up")
+    }
+}
+
+/// The guests in the background of a user: each has a folder.
+#[derive(Debug, Clone)]
+pub struct Guests {
+    root: PathBuf,
+}
+
+impl Guests {
+    /// `$XDG_STATE_HOME/ukl/guests`, or `~/.local/state/ukl/guests`.
+    pub fn from_env() -> Result<Self> {
+        let base = std::env::var_os("XDG_STATE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let base = base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
+        let base = base.ok_or_else(|| fail(Class::Host, "neither XDG_STATE_HOME nor HOME is set"))?;
+        Ok(Guests { root: std::path::absolute(base.join("ukl/guests"))? })
+    }
+
+    /// Guests of nobody but the caller, in the folder `root`.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Guests { root: root.into() }
+    }
+
+    /// The folder of the guest `name`, which may not exist.
+    pub fn guest(&self, name: &str) -> GuestDir {
+        GuestDir { root: self.root.join(name) }
+    }
+
+    /// Every guest's name, sorted.
+    pub fn names(&self) -> Result<Vec<String>> {
+        Ok(list(&self.root)?.iter().filter(|path| path.is_dir()).map(|path| file_name(path)).collect())
+    }
+}
+
+/// The folder of one guest in the background.
+#[derive(Debug, Clone)]
+pub struct GuestDir {
+    root: PathBuf,
+}
+
+impl GuestDir {
+    /// The folder `root`.
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        GuestDir { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The lock on starting and removing it, if nobody holds it; makes the folder.
+    pub fn try_lock(&self) -> Result<Option<File>> {
+        create_dir(&self.root)?;
+        let path = self.root.join("lock");
+        let open = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = open.with_context(|| format!("failed to open `{}`", path.display()))?;
+        Ok(file.try_lock().is_ok().then_some(file))
+    }
+
+    /// What is known about it (JSON).
+    pub fn record(&self) -> PathBuf {
+        self.root.join("guest.json")
+    }
+
+    /// The boot's files.
+    pub fn run(&self) -> RunDir {
+        RunDir { root: self.root.clone(), parts: self.root.clone(), pipe: Some(self.root.join("control")) }
+    }
+
+    /// What the process beside it had to say.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("ukl.log")
+    }
+
+    /// Removes the folder with everything in it.
+    pub fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("failed to remove `{}`", self.root.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The lock file of the project in `dir`.
+pub fn lock_of(dir: &Path) -> PathBuf {
+    dir.join("ukl.lock")
+}
+
+/// What is kept of the final link of `program`, beside it.
+pub fn link_record(program: &Path) -> PathBuf {
+    beside(program, "json")
+}
+
+/// The inputs of the final link of `program` as one object, beside it.
+pub fn linked_object(program: &Path) -> PathBuf {
+    beside(program, "o")
+}
+
+fn beside(program: &Path, extension: &str) -> PathBuf {
+    let name = format!("{}.{extension}", file_name(program));
+    program.parent().unwrap_or(Path::new(".")).join(".ukl-link").join(name)
+}
+
+/// Locks `file`; polled, so that Ctrl-C ends the wait.
+fn wait_for(file: &File) -> Result<()> {
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+            Err(TryLockError::WouldBlock) => anyhow::ensure!(!crate::base::run::interrupted(), "interrupted"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// `mkdir -p` with an error that names the folder.
+pub fn create_dir(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("failed to create `{}`", dir.display()))
+}
+
+/// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_dir(dir)?;
+    let context = || format!("failed to write `{}`", path.display());
+    let mut file = tempfile::NamedTempFile::new_in(dir).with_context(context)?;
+    file.write_all(bytes).with_context(context)?;
+    set_mode(file.path(), 0o644)?;
+    file.persist(path).map_err(|e| e.error).with_context(context)?;
+    Ok(())
+}
+
+/// Writes a file that must not exist yet, whole; one that appears meanwhile is not touched.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    create_dir(dir)?;
+    let context = || format!("failed to write `{}`", path.display());
+    let mut file = tempfile::NamedTempFile::new_in(dir).with_context(context)?;
+    file.write_all(bytes).with_context(context)?;
+    set_mode(file.path(), mode)?;
+    file.persist_noclobber(path).map_err(|e| e.error).with_context(context)?;
+    Ok(())
+}
+
+/// Removes a file that may not be there.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What stands in a folder, sorted; nothing when it does not exist.
+fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("failed to read `{}`", dir.display()))?,
+    };
+    let mut paths = entries.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Copies `from` to `to` atomically, mode included.
+pub fn copy_atomic(from: &Path, to: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let bytes = read(from)?;
+    write_atomic(to, &bytes)?;
+    set_mode(to, fs::metadata(from)?.permissions().mode())
+}
+
+/// A temporary folder beside the cache entry `entry`, to be filled and then [`commit`]ted.
+///
+/// The caller holds the entry's lock, so whatever an interrupted build left here is rubbish.
+pub fn staging(entry: &Path) -> Result<tempfile::TempDir> {
+    let dir = entry.parent().unwrap_or(Path::new("."));
+    create_dir(dir)?;
+    let prefix = format!(".{}-", entry.file_name().unwrap_or_default().to_string_lossy());
+    for left in fs::read_dir(dir)?.filter_map(|left| left.ok()) {
+        if left.file_name().to_string_lossy().starts_with(&prefix) {
+            fs::remove_dir_all(left.path()).with_context(|| format!("failed to remove `{}`", left.path().display()))?;
+        }
+    }
+    let context = || format!("failed to create a folder in `{}`", dir.display());
+    tempfile::Builder::new().prefix(&prefix).tempdir_in(dir).with_context(context)
+}
+
+/// Makes the finished folder `from` the cache entry `entry`, in one step.
+pub fn commit(from: &Path, entry: &Path) -> Result<()> {
+    set_mode(from, 0o755)?;
+    fs::rename(from, entry).with_context(|| format!("failed to create `{}`", entry.display()))
+}
+
+/// Reads a file with an error that names it.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))
+}
+
+/// Sets a file's permission bits.
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777))
+        .with_context(|| format!("failed to set the mode of `{}`", path.display()))
+}
+
+/// SHA-256 over `parts`, each preceded by its length so that parts cannot run together; lower-case hex.
+pub fn hash<I: IntoIterator<Item = B>, B: AsRef<[u8]>>(parts: I) -> String {
+    let mut sha = Sha256::new();
+    for part in parts {
+        let part = part.as_ref();
+        sha.update((part.len() as u64).to_le_bytes());
+        sha.update(part);
+    }
+    hex(&sha.finalize())
+}
+
+/// SHA-256 of a file's bytes alone (what `sha256sum` prints); lower-case hex.
+pub fn hash_file(path: &Path) -> Result<String> {
+    let mut file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let mut sha = Sha256::new();
+    std::io::copy(&mut file, &mut HashWriter(&mut sha))?;
+    Ok(hex(&sha.finalize()))
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hash_file_is_sha256sums_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write_atomic(&path, b"abc").unwrap();
+        let want = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(hash_file(&path).unwrap(), want);
+    }
+
+    #[test]
+    fn an_interrupted_build_leaves_no_entry_and_no_rubbish_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let entry = dir.path().join("musl/key");
+        let interrupted = staging(&entry).unwrap().keep();
+        assert!(!entry.exists() && interrupted.exists());
+        let work = staging(&entry).unwrap();
+        assert!(!interrupted.exists());
+        create_dir(&work.path().join("out/sub")).unwrap();
+        commit(&work.path().join("out"), &entry).unwrap();
+        assert!(entry.join("sub").is_dir());
+    }
+
+    #[test]
+    fn parts_do_not_run_together() {
+        assert_ne!(hash(["ab", "c"]), hash(["a", "bc"]));
+    }
+}

@@ -1,0 +1,230 @@
+//! What an image always has: folders and nodes of `initrd/files.list`, the trigger, the manifest's files, init.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use formats::newc::{self, Entry, Kind};
+use walkdir::WalkDir;
+
+use crate::base::error::{fail, Class, Result};
+use crate::base::run::{Cmd, Shell};
+use crate::base::workdir::{self, Cache};
+use crate::manifest::{GuestFile, Manifest};
+use crate::program::link;
+use crate::program::musl::Sysroot;
+use crate::program::toolchain::Toolchain;
+
+const LIST: &str = include_str!("../../../../../initrd/files.list");
+/// What init is compiled from.
+pub const SOURCES: [(&str, &str); 5] = [
+    ("init.c", include_str!("../../../../../initrd/init.c")),
+    ("net.c", include_str!("../../../../../initrd/net.c")),
+    ("dhcp.c", include_str!("../../../../../initrd/dhcp.c")),
+    ("storage.c", include_str!("../../../../../initrd/storage.c")),
+    ("init.h", include_str!("../../../../../initrd/init.h")),
+];
+/// What the list's locations name.
+pub const FILES: [(&str, &str); 4] = [
+    ("etc/passwd", include_str!("../../../../../initrd/etc/passwd")),
+    ("etc/group", include_str!("../../../../../initrd/etc/group")),
+    ("etc/hosts", include_str!("../../../../../initrd/etc/hosts")),
+    ("etc/resolv.conf", include_str!("../../../../../initrd/etc/resolv.conf")),
+];
+const CFLAGS: [&str; 4] = ["-std=gnu11", "-Os", "-Wall", "-Wextra"];
+
+/// The compiled init.
+pub(super) fn init(shell: &Shell, cache: &Cache, toolchain: &Toolchain, sysroot: &Sysroot) -> Result<PathBuf> {
+    program(shell, cache, toolchain, sysroot, "init", &SOURCES)
+}
+
+/// A program of ours for the guest, compiled once: an ordinary static one for ring 3.
+///
+/// `sources` are the names and texts of its files; what it is called is also the kind of its entry in the cache.
+pub fn program(
+    shell: &Shell,
+    cache: &Cache,
+    toolchain: &Toolchain,
+    sysroot: &Sysroot,
+    name: &str,
+    sources: &[(&str, &str)],
+) -> Result<PathBuf> {
+    let (flags, version) = (CFLAGS.join(" "), format!("{name}-2"));
+    let mut parts = vec![version.as_str(), &flags, &sysroot.key, &toolchain.id];
+    parts.extend(sources.iter().flat_map(|(name, text)| [*name, *text]));
+    let key = workdir::hash(parts)[..16].to_owned();
+    let entry = cache.entry(name, &key);
+    let program = entry.join(name);
+    if entry.exists() {
+        return Ok(program);
+    }
+    let make = |dir: &Path| -> Result<()> {
+        shell.check(&compile(toolchain, sysroot, dir, sources), Class::Host)?;
+        let objects = objects(dir, sources);
+        link::executable(shell, toolchain, sysroot, &objects, &dir.join(name), &dir.join("link.log"))
+    };
+    if shell.dry_run {
+        make(&entry)?;
+        return Ok(program);
+    }
+    let _lock = cache.lock(name, &key)?;
+    if !entry.exists() {
+        let staging = workdir::staging(&entry)?;
+        for (name, text) in sources {
+            workdir::write_atomic(&staging.path().join(name), text.as_bytes())?;
+        }
+        make(staging.path())?;
+        workdir::commit(&staging.keep(), &entry)?;
+    }
+    Ok(program)
+}
+
+fn units<'a>(sources: &[(&'a str, &str)]) -> Vec<&'a str> {
+    sources.iter().filter_map(|(name, _)| name.strip_suffix(".c")).collect()
+}
+
+fn objects(dir: &Path, sources: &[(&str, &str)]) -> Vec<PathBuf> {
+    units(sources).iter().map(|unit| dir.join(format!("{unit}.o"))).collect()
+}
+
+/// Compiles the sources that lie in `dir`.
+fn compile(toolchain: &Toolchain, sysroot: &Sysroot, dir: &Path, sources: &[(&str, &str)]) -> Cmd {
+    let cmd = Cmd::new(&toolchain.cc).args(sysroot.cflags(toolchain)).args(CFLAGS).arg("-c");
+    cmd.args(units(sources).iter().map(|unit| format!("{unit}.c"))).cwd(dir)
+}
+
+/// What makes init of the [`SOURCES`] in `dir`: the compiler's call and the linker's.
+pub fn init_commands(toolchain: &Toolchain, sysroot: &Sysroot, dir: &Path) -> Result<[Cmd; 2]> {
+    let link = link::executable_command(toolchain, sysroot, &objects(dir, &SOURCES), &dir.join("init"))?;
+    Ok([compile(toolchain, sysroot, dir, &SOURCES), link])
+}
+
+/// Everything but init and the commands.
+pub fn entries(manifest: &Manifest) -> Result<Vec<Entry>> {
+    Ok(newc::read(&archive(manifest)?)?)
+}
+
+/// The uncompressed archive of everything but init and the commands.
+pub(super) fn archive(manifest: &Manifest) -> Result<Vec<u8>> {
+    let mut entries = parse_list(LIST)?;
+    let trigger = format!("\x7fUKL\n{}\n", manifest.name);
+    entries.push(Entry::file(&manifest.trigger, 0o755, trigger));
+    for file in &manifest.files {
+        let guest = guest_entries(file)?;
+        // The program's own file wins over ours, for instance its /etc/hosts.
+        entries.retain(|ours| !guest.iter().any(|entry| entry.path == ours.path));
+        entries.extend(guest);
+    }
+    newc::write(&entries).map_err(|error| fail(Class::App, format!("files of the RAM disk: {error}")).into())
+}
+
+/// Compresses as the kernel unpacks fastest: LZ4 in its legacy frame.
+pub(super) fn compress(shell: &Shell, archive: Vec<u8>) -> Result<Vec<u8>> {
+    Ok(shell.check(&compressor().stdin(archive), Class::Host)?.stdout)
+}
+
+/// The call of lz4, which reads standard input and writes standard output.
+pub fn compressor() -> Cmd {
+    Cmd::new("lz4").args(["-l", "-9", "-c", "-q"])
+}
+
+/// Reads the syntax of the kernel's `usr/gen_init_cpio.c`.
+fn parse_list(text: &str) -> Result<Vec<Entry>> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    lines
+        .map(|(i, line)| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            parse_line(&words).with_context(|| format!("initrd/files.list:{}: `{line}` is not understood", i + 1))
+        })
+        .collect()
+}
+
+fn parse_line(words: &[&str]) -> Result<Entry> {
+    let octal = |text: &str| u32::from_str_radix(text, 8).context("mode");
+    let (path, kind, mode, uid, gid) = match *words {
+        ["dir", path, mode, uid, gid] => (path, Kind::Dir, mode, uid, gid),
+        ["slink", path, target, mode, uid, gid] => (path, Kind::Symlink(target.into()), mode, uid, gid),
+        ["nod", path, mode, uid, gid, "c", major, minor] => {
+            (path, Kind::CharDevice { major: major.parse()?, minor: minor.parse()? }, mode, uid, gid)
+        }
+        ["file", path, location, mode, uid, gid] => {
+            let file = FILES.iter().find(|(name, _)| *name == location);
+            let (_, text) = file.with_context(|| format!("no file `{location}` below initrd/"))?;
+            (path, Kind::File(text.as_bytes().to_vec()), mode, uid, gid)
+        }
+        _ => anyhow::bail!("expected dir, slink, nod or file with its values"),
+    };
+    Ok(Entry { path: path.into(), mode: octal(mode)?, uid: uid.parse()?, gid: gid.parse()?, kind })
+}
+
+/// A file or folder of the manifest with everything in it.
+fn guest_entries(file: &GuestFile) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for found in WalkDir::new(&file.src).sort_by_file_name().follow_root_links(true) {
+        let failure = |what: String| fail(Class::App, format!("file `{}` of the manifest: {what}", file.src.display()));
+        let found = found.map_err(|error| failure(error.to_string()))?;
+        let inside = found.path().strip_prefix(&file.src).unwrap_or(Path::new(""));
+        let path = if inside.as_os_str().is_empty() {
+            file.dst.clone()
+        } else {
+            format!("{}/{}", file.dst.trim_end_matches('/'), inside.display())
+        };
+        let kind = found.file_type();
+        let is_folder = kind.is_dir() || found.path().is_dir() && !kind.is_symlink();
+        let mode = fs::metadata(found.path()).map(|meta| meta.permissions().mode() & 0o7777);
+        let own = file.mode.filter(|_| !is_folder);
+        let entry = if is_folder {
+            Entry::dir(path, mode.unwrap_or(0o755))
+        } else if kind.is_symlink() && found.depth() > 0 {
+            Entry::symlink(path, fs::read_link(found.path())?.display().to_string())
+        } else {
+            let bytes = fs::read(found.path()).map_err(|error| failure(error.to_string()))?;
+            Entry::file(path, own.or(mode.ok()).unwrap_or(0o644), bytes)
+        };
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_understood_and_has_the_console() {
+        let entries = parse_list(LIST).unwrap();
+        let console = entries.iter().find(|entry| entry.path == "/dev/console").unwrap();
+        assert_eq!(console.kind, Kind::CharDevice { major: 5, minor: 1 });
+        let hosts = entries.iter().find(|entry| entry.path == "/etc/hosts").unwrap();
+        assert!(matches!(&hosts.kind, Kind::File(text) if text.starts_with(b"127.0.0.1")));
+        assert!(newc::write(&entries).is_ok());
+    }
+
+    #[test]
+    fn a_line_that_is_not_understood_is_an_error_with_its_number() {
+        let error = format!("{:#}", parse_list("dir /a 0755 0 0\npipe /b 0600 0 0\n").unwrap_err());
+        assert!(error.contains("files.list:2") && error.contains("pipe"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_of_the_manifest_comes_with_everything_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        workdir::write_atomic(&dir.path().join("www/a/b.txt"), b"b").unwrap();
+        std::os::unix::fs::symlink("a/b.txt", dir.path().join("www/link")).unwrap();
+        let file = GuestFile { src: dir.path().join("www"), dst: "/srv".into(), mode: Some(0o600) };
+        let entries = guest_entries(&file).unwrap();
+        let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+        assert_eq!(paths, ["/srv", "/srv/a", "/srv/a/b.txt", "/srv/link"]);
+        assert_eq!(entries[2].mode, 0o600, "the manifest's mode is for files");
+        assert_eq!(entries[3].kind, Kind::Symlink("a/b.txt".into()));
+    }
+
+    #[test]
+    fn a_missing_file_is_the_programs_fault_and_named() {
+        let file = GuestFile { src: "/no/such/file".into(), dst: "/x".into(), mode: None };
+        let (text, code) = crate::base::error::render(&guest_entries(&file).unwrap_err());
+        assert!(text.contains("/no/such/file"), "{text}");
+        assert_eq!(code, Class::App.exit_code());
+    }
+}

@@ -1,0 +1,235 @@
+//! What changes with each run: the commands, how the console behaves, the twin, a shell.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use formats::newc::{self, Entry};
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::{fail, Class, Result};
+use crate::base::run::{Cmd, Shell};
+use crate::base::workdir::{self, ImageDir};
+
+/// One program that init starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// What is executed.
+    pub path: String,
+    /// Its arguments, the name first.
+    pub argv: Vec<String>,
+    /// Its whole environment.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A disk or share that init mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The file system, or `raw` for a disk without one.
+    pub kind: String,
+    /// Serial number of the disk, or tag of the share.
+    pub source: String,
+    /// The mount point, or the path of a raw disk's device.
+    pub place: String,
+    /// Options of the file system.
+    pub options: String,
+    /// The guest cannot write to it.
+    pub read_only: bool,
+}
+
+/// How the guest's console treats bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// Output unchanged, no echo: a program's standard streams.
+    Raw,
+    /// The same, and input comes from a port of its own.
+    Port,
+    /// The same, and there is no input.
+    Null,
+    /// Echo, line editing, signals: a person at a terminal.
+    Cooked,
+}
+
+/// What a boot does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mode {
+    /// The console.
+    pub console: Console,
+    /// What init runs, one after the other; without commands there is no init (the program is process 1).
+    pub commands: Vec<Command>,
+    /// What init mounts before that, in this order.
+    pub mounts: Vec<Mount>,
+    /// The RAM disk has `/twin`.
+    pub twin: bool,
+    /// The RAM disk has busybox and its applets.
+    pub busybox: bool,
+}
+
+impl Mode {
+    /// Init runs `commands` with plain standard streams.
+    pub fn commands(commands: Vec<Command>) -> Self {
+        Mode { console: Console::Raw, commands, mounts: Vec::new(), twin: false, busybox: false }
+    }
+
+    /// The kernel starts the program itself.
+    pub fn pid1() -> Self {
+        Mode::commands(Vec::new())
+    }
+
+    /// A shell for a person.
+    pub fn shell(env: BTreeMap<String, String>) -> Self {
+        let command = Command { path: "/bin/sh".into(), argv: vec!["-sh".into()], env };
+        Mode { console: Console::Cooked, commands: vec![command], mounts: Vec::new(), twin: true, busybox: true }
+    }
+}
+
+/// What a program finds in its environment unless the manifest says otherwise.
+const ENVIRONMENT: [(&str, &str); 3] = [("HOME", "/"), ("PATH", "/bin:/sbin:/usr/bin:/usr/sbin"), ("TERM", "linux")];
+
+/// The manifest's environment on top of the usual one.
+pub fn environment(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let usual = ENVIRONMENT.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let own = env.iter().map(|(name, value)| (name.clone(), value.clone()));
+    usual.chain(own).collect()
+}
+
+/// The program `name` at `path` with its arguments: its twin gets the same name, and so the same output.
+pub fn command(name: &str, path: &str, args: &[String], env: &BTreeMap<String, String>) -> Command {
+    let argv = std::iter::once(name.to_owned()).chain(args.iter().cloned()).collect();
+    Command { path: path.into(), argv, env: environment(env) }
+}
+
+/// The archive with everything that `mode` asks for.
+pub(super) fn archive(shell: &Shell, image: &ImageDir, mode: &Mode) -> Result<Vec<u8>> {
+    let mut entries = Vec::new();
+    if !mode.commands.is_empty() {
+        entries.push(Entry::file("/init", 0o755, workdir::read(&image.stage("initrd").join("init"))?));
+        entries.push(Entry::file("/etc/ukl/command", 0o644, command_file(mode)?));
+        if !mode.mounts.is_empty() {
+            entries.push(Entry::file("/etc/ukl/mounts", 0o644, mounts_file(&mode.mounts)));
+        }
+    }
+    if mode.twin {
+        entries.push(Entry::file("/twin", 0o755, workdir::read(&image.twin())?));
+    }
+    if mode.busybox {
+        entries.extend(busybox(shell)?);
+    }
+    Ok(newc::write(&entries)?)
+}
+
+/// What init can read: more than Linux lets a program have of arguments on a usual stack.
+const COMMANDS_MAX: usize = (1 << 18) - 1;
+
+/// The file that init reads: see `initrd/init.c`.
+fn command_file(mode: &Mode) -> Result<Vec<u8>> {
+    let strings = command_strings(mode);
+    if let Some(bad) = strings.iter().find(|string| string.contains('\0')) {
+        return Err(fail(Class::Usage, format!("{bad:?} has a NUL byte: no program can get it as an argument")).into());
+    }
+    let file: Vec<u8> = strings.into_iter().flat_map(|string| [string.into_bytes(), vec![0]].concat()).collect();
+    if file.len() > COMMANDS_MAX {
+        let text =
+            format!("{} bytes of arguments and environment are too many: {COMMANDS_MAX} can be passed", file.len());
+        return Err(fail(Class::Usage, text).into());
+    }
+    Ok(file)
+}
+
+/// What that file says: strings that each end with a NUL.
+pub fn command_strings(mode: &Mode) -> Vec<String> {
+    let console = match mode.console {
+        Console::Raw => "raw",
+        Console::Port => "port",
+        Console::Null => "null",
+        Console::Cooked => "cooked",
+    };
+    let mut strings = vec![console.to_owned()];
+    for command in &mode.commands {
+        strings.push(command.argv.len().to_string());
+        strings.push(command.env.len().to_string());
+        strings.push(command.path.clone());
+        strings.extend(command.argv.iter().cloned());
+        strings.extend(command.env.iter().map(|(name, value)| format!("{name}={value}")));
+    }
+    strings
+}
+
+/// The file that init reads: see `initrd/storage.c`.
+fn mounts_file(mounts: &[Mount]) -> Vec<u8> {
+    mount_strings(mounts).flat_map(|string| [string.as_bytes(), b"\0"].concat()).collect()
+}
+
+/// What that file says: strings that each end with a NUL.
+pub fn mount_strings(mounts: &[Mount]) -> impl Iterator<Item = &str> {
+    let mode = |mount: &Mount| if mount.read_only { "ro" } else { "rw" };
+    mounts.iter().flat_map(move |m| [&m.kind, &m.source, &m.place, &m.options, mode(m)])
+}
+
+/// The host's static busybox and a link for each of its applets.
+fn busybox(shell: &Shell) -> Result<Vec<Entry>> {
+    let host = Path::new("/bin/busybox");
+    let missing = |text: &str| fail(Class::Host, text).hint("sudo apt-get install busybox-static");
+    let bytes = fs::read(host).map_err(|_| missing("no `/bin/busybox` for the guest's shell"))?;
+    let elf = goblin::elf::Elf::parse(&bytes).map_err(|_| missing("`/bin/busybox` is no ELF program"))?;
+    if elf.interpreter.is_some() {
+        return Err(missing("`/bin/busybox` needs shared libraries, which the guest does not have").into());
+    }
+    let list = shell.check(&Cmd::new(host).arg("--list").probe(), Class::Host)?.stdout;
+    let applets = String::from_utf8_lossy(&list).into_owned();
+    let names = applets.lines().filter(|name| !name.is_empty() && *name != "busybox" && !name.contains('/'));
+    let mut entries: Vec<Entry> = names.map(|name| Entry::symlink(format!("/bin/{name}"), "busybox")).collect();
+    entries.push(Entry::file("/bin/busybox", 0o755, bytes));
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(argv: &[&str], env: &[(&str, &str)]) -> Command {
+        let argv = argv.iter().map(|arg| arg.to_string()).collect();
+        let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Command { path: "/UKL".into(), argv, env }
+    }
+
+    #[test]
+    fn nothing_of_an_argument_is_lost() {
+        let mode = Mode::commands(vec![plain(&["a", "two words", ""], &[("X", "y=z")]), plain(&["b"], &[])]);
+        let want = b"raw\x003\x001\0/UKL\0a\0two words\0\0X=y=z\x001\x000\0/UKL\0b\0";
+        assert_eq!(command_file(&mode).unwrap(), want);
+    }
+
+    #[test]
+    fn a_mount_is_five_strings() {
+        let mount = Mount {
+            kind: "ext4".into(),
+            source: "disk0".into(),
+            place: "/data".into(),
+            options: String::new(),
+            read_only: true,
+        };
+        let want = b"ext4\0disk0\0/data\0\0ro\0".repeat(2);
+        assert_eq!(mounts_file(&[mount.clone(), mount]), want);
+    }
+
+    #[test]
+    fn too_many_arguments_are_a_usage_error() {
+        let error = command_file(&Mode::commands(vec![plain(&[&"x".repeat(1 << 18)], &[])])).unwrap_err();
+        assert_eq!(crate::base::error::render(&error).1, Class::Usage.exit_code());
+    }
+
+    #[test]
+    fn the_manifests_environment_wins() {
+        let env = BTreeMap::from([("PATH".to_owned(), "/x".to_owned())]);
+        let command = command("hello", "/UKL", &["a".into()], &env);
+        assert_eq!(command.argv, ["hello", "a"]);
+        assert_eq!((command.env["PATH"].as_str(), command.env["HOME"].as_str()), ("/x", "/"));
+    }
+
+    #[test]
+    fn a_nul_byte_is_a_usage_error() {
+        let error = command_file(&Mode::commands(vec![plain(&["a\0b"], &[])])).unwrap_err();
+        assert_eq!(crate::base::error::render(&error).1, Class::Usage.exit_code());
+    }
+}

@@ -1,0 +1,235 @@
+//! [`Configured`] + [`AppArchive`] → [`Kernel`]: the objects once, a link for each program.
+
+mod failure;
+mod repair;
+
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::base::error::Result;
+use crate::base::run::{Cmd, Shell};
+use crate::base::stamp;
+use crate::base::workdir::{self, Cache, ImageDir};
+use crate::kernel::config::{self, Configured};
+use crate::program::archive::AppArchive;
+
+/// The linked kernel of one program, in the image folder.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// What a boot loader starts.
+    pub bzimage: PathBuf,
+    /// The ELF file with symbols.
+    pub vmlinux: PathBuf,
+    /// Its configuration.
+    pub config: PathBuf,
+}
+
+/// How far the kernel's objects are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Steps of make that are done.
+    pub done: u64,
+    /// Steps of an earlier complete build; a guess before the first.
+    pub total: u64,
+    /// The step that just began: `CC kernel/fork.o`.
+    pub item: String,
+}
+
+/// Steps of the base configuration: what the first build goes by.
+const STEPS_GUESS: u64 = 1450;
+
+/// No kernel build takes this long on a machine that can hold one.
+const LIMIT: Duration = Duration::from_secs(4 * 3600);
+
+/// xz as a kernel needs it (see scripts/xz_wrap.sh there), at less than half of the time for 7 % more bytes.
+pub const XZ: &str = "#!/bin/sh\n\
+    case \"$*\" in *--version*) exec xz \"$@\" ;; esac\n\
+    exec xz --check=crc32 --threads=1 --x86 --lzma2=preset=1,mode=normal,mf=hc3,nice=12,depth=4\n";
+
+/// What a program's link makes in the build folder.
+pub const LINKED: [&str; 3] = ["vmlinux", "arch/x86/boot/bzImage", "arch/x86/boot/compressed/vmlinux"];
+
+/// Builds the kernel's objects if they are not in the cache, links `app` into it and copies the
+/// result to the image folder; does nothing when it is there already.
+///
+/// Errors: the kernel does not compile (class `Kernel`); the program does not fit into the link:
+/// undefined symbols, too much data (class `App`).
+pub fn build(
+    shell: &Shell,
+    cache: &Cache,
+    configured: &Configured,
+    app: &AppArchive,
+    image: &ImageDir,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Kernel> {
+    let kernel = Kernel { bzimage: image.bzimage(), vmlinux: image.vmlinux(), config: image.kernel_config() };
+    let key = configured.inputs.clone().hashed("the program (UKL.a)", &app.sha256);
+    let key = key.key();
+    // In a dry run, what is made before would be another program.
+    let known = !shell.dry_run || crate::base::run::announced().is_empty();
+    if known && stamp::is_fresh(&kernel.bzimage, key) && kernel.vmlinux.exists() && kernel.config.exists() {
+        return Ok(kernel);
+    }
+    let log = image.log("kernel");
+    if !shell.dry_run {
+        stamp::clear(&kernel.bzimage)?;
+    }
+    let _held = objects(shell, cache, configured, image, progress)?;
+    if shell.dry_run {
+        shell.run(&link_command(configured).log(&log))?;
+        return Ok(kernel);
+    }
+    link(shell, configured, app, &log)?;
+    workdir::copy_atomic(&configured.out.join("vmlinux"), &kernel.vmlinux)?;
+    workdir::copy_atomic(&configured.out.join("arch/x86/boot/bzImage"), &kernel.bzimage)?;
+    stamp::write(&kernel.bzimage, key)?;
+    Ok(kernel)
+}
+
+/// Lets children hold the lock too: the compilers that outlive a killed ukl keep the next build waiting.
+fn leave_open(lock: &File) -> Result<()> {
+    // SAFETY: the descriptor is open; F_SETFD takes a plain integer.
+    let result = unsafe { libc::fcntl(lock.as_raw_fd(), libc::F_SETFD, 0) };
+    anyhow::ensure!(result == 0, std::io::Error::last_os_error());
+    Ok(())
+}
+
+/// The kernel's build folder, with every object in it: ours alone as long as this lives.
+#[derive(Debug)]
+pub struct Held {
+    _lock: Option<File>,
+}
+
+/// Builds everything but a program's link: the slow part, once for all programs.
+///
+/// Errors: the kernel does not compile (class `Kernel`).
+pub fn objects(
+    shell: &Shell,
+    cache: &Cache,
+    configured: &Configured,
+    image: &ImageDir,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Held> {
+    let log = &image.log("kernel");
+    if shell.dry_run {
+        shell.run(&objects_command(configured).log(log))?;
+        return Ok(Held { _lock: None });
+    }
+    let lock = cache.lock("kernel", &configured.key)?;
+    leave_open(&lock)?;
+    // Evidence first: the configuration survives a failure.
+    workdir::copy_atomic(&configured.out.join(".config"), &image.kernel_config())?;
+    workdir::write_atomic(log, b"")?;
+    workdir::write_atomic(&configured.out.join("xz"), XZ.as_bytes())?;
+    workdir::set_mode(&configured.out.join("xz"), 0o755)?;
+    make_objects(shell, cache, configured, log, progress)?;
+    Ok(Held { _lock: Some(lock) })
+}
+
+fn make_objects(
+    shell: &Shell,
+    cache: &Cache,
+    configured: &Configured,
+    log: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<()> {
+    let done = configured.out.join("objects.done");
+    if done.exists() {
+        return Ok(());
+    }
+    remove_if_there(&configured.out.join("UKL.a"))?;
+    repair::after_interruption(&configured.out)?;
+    let remembered = cache.fact(&format!("kernel-steps-{}", configured.version));
+    let total = fs::read_to_string(&remembered).ok().and_then(|text| text.parse().ok()).unwrap_or(STEPS_GUESS);
+    let mut steps = 0;
+    let cmd = objects_command(configured).log(log);
+    let output = shell.run_with(&cmd, &mut |line| {
+        if let Some(item) = step(line) {
+            steps += 1;
+            progress(Progress { done: steps, total, item });
+        }
+    })?;
+    if !output.status.success() {
+        anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
+        return Err(failure::of_objects(&cmd, log, &configured.tree).into());
+    }
+    if steps > total / 2 {
+        // A build that went on after an interruption says nothing about a whole one.
+        workdir::write_atomic(&remembered, steps.to_string().as_bytes())?;
+    }
+    workdir::write_atomic(&done, b"")
+}
+
+/// The first error in a log of the kernel's make, in a few lines.
+pub(crate) fn log_message(log: &Path, tree: &Path) -> String {
+    failure::in_log(log, tree)
+}
+
+/// Links `app` into the objects and makes bzImage of it.
+fn link(shell: &Shell, configured: &Configured, app: &AppArchive, log: &Path) -> Result<()> {
+    let out = &configured.out;
+    // An interrupted link may have left parts that look new.
+    for name in LINKED {
+        remove_if_there(&out.join(name))?;
+    }
+    workdir::copy_atomic(&app.path, &out.join("UKL.a"))?;
+    let cmd = link_command(configured).log(log);
+    let output = shell.run(&cmd)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
+    Err(failure::of_link(&cmd, log, &configured.tree).into())
+}
+
+/// The call of make that builds every object, the slow part.
+pub fn objects_command(configured: &Configured) -> Cmd {
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    make(configured).arg(format!("-j{jobs}")).arg("bzImage")
+}
+
+/// The call of make that links `UKL.a` of the build folder into them.
+pub fn link_command(configured: &Configured) -> Cmd {
+    make(configured).arg("ukl-image")
+}
+
+/// Every call of make on the build folder begins like this.
+pub fn make(configured: &Configured) -> Cmd {
+    config::make(configured).arg(format!("XZ={}", configured.out.join("xz").display())).limit(LIMIT)
+}
+
+/// `  CC      kernel/fork.o` → `CC kernel/fork.o`.
+fn step(line: &str) -> Option<String> {
+    let (verb, rest) = line.strip_prefix("  ")?.split_once(' ')?;
+    let is_verb = verb.len() >= 2 && verb.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit());
+    is_verb.then(|| format!("{verb} {}", rest.trim()))
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_make_are_counted_and_other_lines_are_not() {
+        assert_eq!(step("  CC      kernel/fork.o").as_deref(), Some("CC kernel/fork.o"));
+        assert_eq!(step("  HOSTCC  scripts/kconfig/conf.o").as_deref(), Some("HOSTCC scripts/kconfig/conf.o"));
+        let long = step("  XZKERN  arch/x86/boot/compressed/vmlinux.bin.xz");
+        assert_eq!(long.as_deref(), Some("XZKERN arch/x86/boot/compressed/vmlinux.bin.xz"));
+        for other in ["make[1]: Entering directory", "  from here", "CC x.o", "", "  "] {
+            assert_eq!(step(other), None, "{other}");
+        }
+    }
+}

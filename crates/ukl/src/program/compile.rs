@@ -1,0 +1,230 @@
+//! [`Manifest`] → [`Objects`]: compiled once, for both modes.
+
+mod deps;
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
+
+use crate::base::error::{fail, Class, Failure, Result};
+use crate::base::run::{Cmd, Shell};
+use crate::base::stamp::{self, Inputs};
+use crate::base::term;
+use crate::base::workdir::{self, ImageDir};
+use crate::manifest::Manifest;
+use crate::program::build::{cause, DEFAULT_FLAGS};
+use crate::program::musl::Sysroot;
+use crate::program::toolchain::Toolchain;
+
+/// Objects and archives in link order; system call sites are still `syscall` instructions.
+#[derive(Debug, Clone)]
+pub struct Objects {
+    /// Objects and archives of the program itself.
+    pub files: Vec<PathBuf>,
+}
+
+/// Compiles the manifest's sources, as far as they changed.
+///
+/// Errors (class `App`): a source does not compile, a listed object does not exist, a source is in
+/// a language that is not supported.
+pub fn compile(
+    shell: &Shell,
+    toolchain: &Toolchain,
+    sysroot: &Sysroot,
+    manifest: &Manifest,
+    dir: &ImageDir,
+) -> Result<Objects> {
+    let compiler = compiler(toolchain, sysroot, manifest);
+    let jobs = jobs(manifest, dir)?;
+    let key = Inputs::default().with("the compiler", &toolchain.id).with("the C library", &sysroot.key);
+    let log = dir.log("compile");
+    let outcomes = in_parallel(&jobs, |job| match job {
+        Job::Compile { source, object } => one(shell, compiler.clone(), &manifest.dir, &key, source, object),
+        Job::Take(path) => Ok(take(shell, path)),
+    });
+    let outcomes = outcomes.into_iter().collect::<Result<Vec<_>>>()?;
+    let text: String = outcomes.iter().map(|outcome| outcome.log.as_str()).collect();
+    if !text.is_empty() {
+        workdir::write_atomic(&log, text.as_bytes())?;
+    }
+    match outcomes.into_iter().find_map(|outcome| outcome.failure) {
+        Some(failure) => Err(failure.log(log).into()),
+        None => Ok(Objects { files: jobs.into_iter().map(Job::output).collect() }),
+    }
+}
+
+/// What one job leaves: its part of the log, and why it failed.
+#[derive(Default)]
+struct Outcome {
+    log: String,
+    failure: Option<Failure>,
+}
+
+fn take(shell: &Shell, path: &Path) -> Outcome {
+    let there = shell.dry_run || path.exists();
+    let failure = || {
+        let failure = fail(Class::App, format!("`{}` does not exist", path.display()));
+        failure.hint("the manifest's build commands have to make it")
+    };
+    Outcome { failure: (!there).then(failure), ..Outcome::default() }
+}
+
+/// What becomes of one entry of `sources`.
+#[derive(Debug)]
+pub enum Job {
+    /// It is compiled: the source as the compiler gets it, and the object.
+    Compile {
+        /// As in the manifest.
+        source: PathBuf,
+        /// Below the image folder.
+        object: PathBuf,
+    },
+    /// It is an object or archive.
+    Take(PathBuf),
+}
+
+impl Job {
+    /// What is linked.
+    pub fn output(self) -> PathBuf {
+        match self {
+            Job::Compile { object, .. } => object,
+            Job::Take(path) => path,
+        }
+    }
+}
+
+/// What becomes of the manifest's sources, in their order.
+pub fn jobs(manifest: &Manifest, dir: &ImageDir) -> Result<Vec<Job>> {
+    let stage = dir.stage("compile");
+    manifest.sources.iter().map(|source| job(manifest, source, &stage)).collect()
+}
+
+fn job(manifest: &Manifest, source: &Path, stage: &Path) -> Result<Job> {
+    let shown = source.strip_prefix(&manifest.dir).unwrap_or(source);
+    match source.extension().and_then(|e| e.to_str()) {
+        Some("c" | "S" | "s") => Ok(Job::Compile { source: shown.to_owned(), object: stage.join(object_name(shown)) }),
+        Some("o" | "a") => Ok(Job::Take(source.to_owned())),
+        Some("cc" | "cpp" | "cxx" | "C") => {
+            let text = format!("C++ is not compiled from `sources`: `{}`", shown.display());
+            let hint = "a build command can, without the standard library: see examples/cpp and docs/servers.md";
+            Err(fail(Class::App, text).hint(hint).into())
+        }
+        _ => {
+            let text = format!("`{}` is neither C nor assembler, object or archive", shown.display());
+            Err(fail(Class::App, text).hint("sources end in .c, .S, .s, .o or .a").into())
+        }
+    }
+}
+
+/// A name below the stage's folder that no other source shares.
+fn object_name(source: &Path) -> PathBuf {
+    let mut name = source.file_name().unwrap_or_default().to_owned();
+    name.push(".o");
+    if source.components().all(|part| matches!(part, Component::Normal(_))) {
+        return source.with_file_name(name);
+    }
+    let place = &workdir::hash([source.as_os_str().as_encoded_bytes()])[..8];
+    Path::new("outside").join(place).join(name)
+}
+
+/// The compiler with every flag that all sources share.
+pub fn compiler(toolchain: &Toolchain, sysroot: &Sysroot, manifest: &Manifest) -> Cmd {
+    let mut flags: Vec<String> = DEFAULT_FLAGS.map(str::to_owned).to_vec();
+    flags.extend(manifest.cflags.iter().cloned());
+    // The same sources give the same bytes, wherever project and cache lie.
+    flags.push(format!("-ffile-prefix-map={}=.", manifest.dir.display()));
+    flags.push(format!("-ffile-prefix-map={}=/musl", sysroot.dir.display()));
+    // Last, so that no flag of the program undoes them.
+    flags.extend(sysroot.cflags(toolchain));
+    Cmd::new(&toolchain.cc).args(&flags).cwd(&manifest.dir).env("LC_ALL", "C")
+}
+
+/// Compiles one source with `compiler`.
+pub fn command(compiler: Cmd, source: &Path, object: &Path) -> Cmd {
+    // A source from elsewhere must not carry its place into the object either.
+    let place = source.parent().filter(|place| place.is_absolute());
+    let cmd = compiler.args(place.map(|place| format!("-ffile-prefix-map={}=.", place.display())));
+    cmd.arg("-c").arg(source).arg("-o").arg(object)
+}
+
+/// Compiles one source unless its object is fresh.
+fn one(shell: &Shell, compiler: Cmd, cwd: &Path, key: &Inputs, source: &Path, object: &Path) -> Result<Outcome> {
+    let depfile = object.with_extension("o.d");
+    let cmd = command(compiler, source, object).arg("-MD").arg("-MF").arg(&depfile);
+    let key = key.clone().with("the command line", cmd.display());
+    match deps::inputs(&key, cwd, source, &depfile) {
+        Some(before) if stamp::is_fresh(object, before.key()) => return Ok(Outcome::default()),
+        Some(_) => {}
+        None => stamp::note(format!("{}: a file that it included is gone", source.display())),
+    }
+    if shell.dry_run {
+        shell.run(&cmd)?;
+        return Ok(Outcome::default());
+    }
+    workdir::create_dir(object.parent().unwrap_or(Path::new(".")))?;
+    stamp::clear(object)?;
+    remove_if_there(&depfile)?;
+    let output = shell.run(&cmd)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let log = format!("$ {}\n{said}", cmd.display());
+    if !output.status.success() {
+        let failure = cause(&format!("`{}` does not compile", source.display()), &said, &output);
+        return Ok(Outcome { log, failure: Some(failure.command(cmd.display())) });
+    }
+    if !said.is_empty() {
+        term::say(said.trim_end());
+    }
+    if let Some(after) = deps::inputs(&key, cwd, source, &depfile) {
+        stamp::write(object, after.key())?;
+    }
+    Ok(Outcome { log, failure: None })
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// `work` on every item, on as many threads as there are processors; answers in the items' order.
+fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get()).min(items.len());
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(item) = items.get(index) else { break };
+                let result = work(item);
+                results.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((index, result));
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_never_share_a_name() {
+        let names = ["a.c", "a.S", "src/a.c", "/elsewhere/a.c", "../a.c"].map(|name| object_name(Path::new(name)));
+        assert_eq!(names[0], Path::new("a.c.o"));
+        assert_eq!(names[2], Path::new("src/a.c.o"));
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len());
+        assert!(names.iter().all(|name| name.is_relative()));
+    }
+
+    #[test]
+    fn answers_come_back_in_the_order_of_the_items() {
+        let items: Vec<usize> = (0..100).collect();
+        assert_eq!(in_parallel(&items, |n| n * 2), items.iter().map(|n| n * 2).collect::<Vec<_>>());
+        assert!(in_parallel(&[] as &[u8], |n| *n).is_empty());
+    }
+}

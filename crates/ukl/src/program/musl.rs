@@ -1,0 +1,216 @@
+//! [`Toolchain`] → [`Sysroot`]: the unmodified C library, built once from its source package.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::base::error::{fail, Class, Result};
+use crate::base::run::{Cmd, Shell};
+use crate::base::workdir::{self, Cache};
+use crate::program::toolchain::Toolchain;
+use crate::supply::debian;
+
+/// Headers, start files and archives to compile and link against.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sysroot {
+    /// The folder: `include/`, `lib/`, `hook/` (the `as` wrapper for `-B`).
+    pub dir: PathBuf,
+    /// Content key of the cache entry.
+    pub key: String,
+}
+
+impl Sysroot {
+    /// A file of `lib/`.
+    pub fn lib(&self, name: &str) -> PathBuf {
+        self.dir.join("lib").join(name)
+    }
+
+    /// The flags of every compilation against this sysroot; no host header is in reach.
+    pub fn cflags(&self, toolchain: &Toolchain) -> Vec<String> {
+        let mut flags: Vec<String> = toolchain.kernel_flags().into_iter().map(str::to_owned).collect();
+        flags.push(format!("-B{}/", self.dir.join("hook").display()));
+        flags.extend(["-nostdinc".to_owned()]);
+        for include in [self.dir.join("include"), toolchain.include.clone()] {
+            flags.extend(["-isystem".to_owned(), include.display().to_string()]);
+        }
+        flags
+    }
+}
+
+const SITES: &str = include_str!("../../data/sites.s");
+const AS: &str = include_str!("../../data/as.sh");
+const CFLAGS: &str = "-O2";
+/// Counts changes of the recipe in this file that the other parts of the key do not show.
+const RECIPE: &str = "2";
+
+/// What musl's build makes besides `libc.a`: `crt1.o` and its kin, and the empty archives.
+pub const PARTS: [&str; 12] = [
+    "libc.a",
+    "crt1.o",
+    "crti.o",
+    "crtn.o",
+    "libm.a",
+    "librt.a",
+    "libpthread.a",
+    "libcrypt.a",
+    "libutil.a",
+    "libxnet.a",
+    "libresolv.a",
+    "libdl.a",
+];
+
+/// Builds musl for `toolchain`, or finds it in the cache.
+///
+/// Errors: class `Host` when the source package cannot be had or a tool is missing; an
+/// interrupted build leaves nothing that a later one would take for an entry.
+pub fn build(shell: &Shell, cache: &Cache, toolchain: &Toolchain) -> Result<Sysroot> {
+    let source = debian::fetch(shell, cache, "musl", &[])?;
+    let headers = kernel_headers()?;
+    let flags = toolchain.kernel_flags().join(" ");
+    let parts = [SITES, AS, CFLAGS, RECIPE, &flags, &source.sha256, &toolchain.id, &headers.version];
+    let key = workdir::hash(parts)[..24].to_owned();
+    let sysroot = Sysroot { dir: cache.entry("musl", &key), key };
+    if sysroot.dir.exists() {
+        return Ok(sysroot);
+    }
+    let _lock = cache.lock("musl", &sysroot.key)?;
+    if sysroot.dir.exists() {
+        return Ok(sysroot);
+    }
+    let work = workdir::staging(&sysroot.dir)?;
+    make(shell, toolchain, &source.tree, work.path())?;
+    if !shell.dry_run {
+        add_kernel_headers(&headers, &work.path().join("out/include"))?;
+        add_queue_header(&work.path().join("out/include"))?;
+        workdir::commit(&work.path().join("out"), &sysroot.dir)?;
+    }
+    Ok(sysroot)
+}
+
+/// Builds out of tree in `work` and leaves the sysroot's files in `work/out`.
+fn make(shell: &Shell, toolchain: &Toolchain, tree: &Path, work: &Path) -> Result<()> {
+    let out = work.join("out");
+    write_hook(toolchain, &out)?;
+    let build = work.join("build");
+    workdir::create_dir(&build)?;
+    let log = work.join("musl.log");
+    for cmd in commands(toolchain, tree, &build, &out) {
+        run(shell, &cmd.log(&log))?;
+    }
+    if shell.dry_run {
+        return Ok(());
+    }
+    for part in PARTS {
+        workdir::copy_atomic(&build.join("lib").join(part), &out.join("lib").join(part))?;
+    }
+    Ok(())
+}
+
+/// What builds musl of `tree` in the folder `build`: configure, make, and the headers' way to `out`, where the hook is.
+pub fn commands(toolchain: &Toolchain, tree: &Path, build: &Path, out: &Path) -> [Cmd; 3] {
+    let hook = out.join("hook");
+    let flags = toolchain.kernel_flags().join(" ");
+    // The cache's place must not show in the bytes of an assertion's message.
+    let cflags = format!("{CFLAGS} {flags} -B{}/ -ffile-prefix-map={}=musl", hook.display(), tree.display());
+    let configure = Cmd::new(tree.join("configure"))
+        .args(["--target=x86_64", "--disable-shared", "--disable-wrapper"])
+        .arg(format!("--srcdir={}", tree.display()))
+        .env("CC", &toolchain.cc)
+        .env("AR", &toolchain.ar)
+        .env("RANLIB", toolchain.ar.with_file_name("ranlib"))
+        .env("CFLAGS", cflags)
+        .env("LIBCC", &toolchain.libgcc)
+        .cwd(build);
+    let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let make = Cmd::new("nice").args(["-n", "10", "make", "-s", &format!("-j{jobs}")]);
+    let make = make.args(PARTS.map(|part| format!("lib/{part}"))).cwd(build);
+    let install = Cmd::new("make").args(["install-headers", "prefix="]);
+    [configure, make, install.arg(format!("DESTDIR={}", out.display())).cwd(build)]
+}
+
+/// Runs one step of the build; on failure the log outlives the temporary folder in the message.
+fn run(shell: &Shell, cmd: &Cmd) -> Result<()> {
+    let mut tail = std::collections::VecDeque::new();
+    let output = shell.run_with(cmd, &mut |line| {
+        tail.push_back(line.chars().take(300).collect::<String>());
+        if tail.len() > 10 {
+            tail.pop_front();
+        }
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let tail: Vec<String> = tail.into();
+    let text = format!("the C library does not build ({})\n    {}", output.status, tail.join("\n    "));
+    Err(fail(Class::Host, text).command(cmd.display()).into())
+}
+
+fn write_hook(toolchain: &Toolchain, out: &Path) -> Result<()> {
+    for (name, text) in hook(toolchain) {
+        workdir::write_atomic(&out.join("hook").join(name), text.as_bytes())?;
+    }
+    workdir::set_mode(&out.join("hook/as"), 0o755)
+}
+
+/// The hook's files: what compilers take for the assembler (executable), and what it reads first.
+pub fn hook(toolchain: &Toolchain) -> [(&'static str, String); 2] {
+    let assembler = inside_quotes(&toolchain.assembler.display().to_string());
+    [("as", AS.replace("@AS@", &assembler)), ("sites.s", SITES.to_owned())]
+}
+
+fn inside_quotes(word: &str) -> String {
+    word.replace('\'', r"'\''")
+}
+
+/// The host's copy of the kernel's user-space headers, which every C library borrows.
+#[derive(Debug)]
+pub struct KernelHeaders {
+    /// Folders to copy, with their names in the sysroot.
+    pub folders: Vec<(PathBuf, &'static str)>,
+    /// Content of `linux/version.h`.
+    version: String,
+}
+
+/// Finds the kernel's headers. Error (class `Host`): they are not installed.
+pub fn kernel_headers() -> Result<KernelHeaders> {
+    let missing = || fail(Class::Host, "the kernel's headers are not installed");
+    let missing = || missing().hint("apt-get install --yes linux-libc-dev");
+    let version = std::fs::read_to_string("/usr/include/linux/version.h").map_err(|_| missing())?;
+    let mut folders = Vec::new();
+    for (name, places) in [
+        ("linux", &["/usr/include/linux"][..]),
+        ("asm-generic", &["/usr/include/asm-generic"]),
+        ("asm", &["/usr/include/x86_64-linux-gnu/asm", "/usr/include/asm"]),
+        ("mtd", &["/usr/include/mtd"]),
+    ] {
+        let place = places.iter().map(PathBuf::from).find(|place| place.is_dir()).ok_or_else(missing)?;
+        folders.push((place, name));
+    }
+    Ok(KernelHeaders { folders, version })
+}
+
+/// The host's copy of the BSD list macros.
+pub const QUEUE_HEADER: &str = "/usr/include/x86_64-linux-gnu/sys/queue.h";
+
+/// The BSD list macros: musl leaves them out, many programs want them, and they need nothing else.
+fn add_queue_header(include: &Path) -> Result<()> {
+    let host = Path::new(QUEUE_HEADER);
+    if host.exists() {
+        workdir::copy_atomic(host, &include.join("sys/queue.h"))?;
+    }
+    Ok(())
+}
+
+fn add_kernel_headers(headers: &KernelHeaders, include: &Path) -> Result<()> {
+    for (from, name) in &headers.folders {
+        for entry in walkdir::WalkDir::new(from).follow_links(true) {
+            let entry = entry.with_context(|| format!("failed to list `{}`", from.display()))?;
+            if entry.file_type().is_file() {
+                let below = entry.path().strip_prefix(from)?;
+                workdir::copy_atomic(entry.path(), &include.join(name).join(below))?;
+            }
+        }
+    }
+    Ok(())
+}

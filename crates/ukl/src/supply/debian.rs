@@ -1,0 +1,269 @@
+//! Source packages of the distribution, through a private apt configuration.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::base::error::{fail, Class, Result};
+use crate::base::run::{Cmd, Shell};
+use crate::base::workdir::{self, Cache};
+use crate::manifest::Condition;
+
+/// A package's unpacked, unmodified source.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// The tree, never written to after unpacking.
+    pub tree: PathBuf,
+    /// SHA-256 over the checksums that the package's `.dsc` lists.
+    pub sha256: String,
+}
+
+/// Fetches the newest source package `name` of this host's distribution that meets all of `wanted`,
+/// or finds it in the cache.
+///
+/// Errors (class `Host`): no such package or version, the archives cannot be reached.
+pub fn fetch(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition]) -> Result<Package> {
+    get_or_renew(shell, cache, name, wanted, false)
+}
+
+/// As [`fetch`], but asks the archives although the cache has an answer; that stays when they cannot be reached.
+pub fn renew(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition]) -> Result<Package> {
+    get_or_renew(shell, cache, name, wanted, true)
+}
+
+fn get_or_renew(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition], renew: bool) -> Result<Package> {
+    let lists = source_lists(Path::new("/etc/apt"))?;
+    // Another distribution, or another release of this one, is another source.
+    let parts = lists.iter().chain(wanted).flat_map(|(first, second)| [first.as_str(), second.as_str()]);
+    let key = workdir::hash(parts.chain([name]))[..24].to_owned();
+    let entry = cache.entry("debian-source", &key);
+    let done = |entry: &Path| -> Result<Package> {
+        let sha256 = String::from_utf8(workdir::read(&entry.join("sha256"))?)?;
+        Ok(Package { tree: entry.join("tree"), sha256 })
+    };
+    if entry.exists() && !renew {
+        return done(&entry);
+    }
+    let _lock = cache.lock("debian-source", &key)?;
+    if entry.exists() && !renew {
+        return done(&entry);
+    }
+    let work = workdir::staging(&entry)?;
+    let sha256 = download(shell, &lists, name, wanted, work.path())?;
+    if shell.dry_run {
+        return Ok(Package { tree: entry.join("tree"), sha256 });
+    }
+    workdir::write_atomic(&work.path().join("out/sha256"), sha256.as_bytes())?;
+    if entry.exists() {
+        std::fs::remove_dir_all(&entry).with_context(|| format!("failed to remove `{}`", entry.display()))?;
+    }
+    workdir::commit(&work.path().join("out"), &entry)?;
+    done(&entry)
+}
+
+/// Downloads, verifies and unpacks into `work/out/tree`; the answer is [`Package::sha256`].
+fn download(
+    shell: &Shell,
+    lists: &[(String, String)],
+    name: &str,
+    wanted: &[Condition],
+    work: &Path,
+) -> Result<String> {
+    for (name, text) in lists {
+        workdir::write_atomic(&work.join(LISTS).join(name), text.as_bytes())?;
+    }
+    let package = work.join(PACKAGE);
+    for dir in FOLDERS.iter().chain(&["out"]) {
+        workdir::create_dir(&work.join(dir))?;
+    }
+    let apt = |program: &str| apt(program, work);
+    // One unreachable third-party archive fails `update`, yet the package may still be there.
+    shell.run(&update_command(work))?;
+    let versions = if shell.dry_run { vec!["VERSION".to_owned()] } else { versions(shell, &apt, name, wanted)? };
+    get(shell, work, name, &versions)?;
+    if shell.dry_run {
+        return Ok(String::new());
+    }
+    let dsc = find_dsc(&package)?;
+    let text = String::from_utf8(workdir::read(&dsc)?)?;
+    let files = checksums(&text);
+    verify(&package, &files)?;
+    let unpack = unpack_command(&dsc, &work.join("out/tree"));
+    let context = || format!("unpacking `{name}` needs `apt-get install --yes dpkg-dev`");
+    shell.check(&unpack, Class::Host).with_context(context)?;
+    Ok(workdir::hash(files.iter().map(|(sha256, _)| sha256)))
+}
+
+/// Where apt reads the names of archives, below the private folder.
+pub const LISTS: &str = "sources.list.d";
+/// Where the package's files come to lie, below the private folder.
+pub const PACKAGE: &str = "package";
+/// What the private folder must have before apt runs.
+pub const FOLDERS: [&str; 4] = [LISTS, PACKAGE, "lists/partial", "cache/archives/partial"];
+
+/// A program of apt's that reads and writes nothing but the private folder `work`.
+fn apt(program: &str, work: &Path) -> Cmd {
+    let options = [
+        "Dir::Etc::sourcelist=/dev/null".to_owned(),
+        format!("Dir::Etc::sourceparts={}", work.join(LISTS).display()),
+        format!("Dir::State::lists={}", work.join("lists").display()),
+        format!("Dir::Cache={}", work.join("cache").display()),
+        // Our folder is private; apt's own user could not enter it.
+        "APT::Sandbox::User=root".to_owned(),
+    ];
+    let options = options.into_iter().flat_map(|option| ["-o".to_owned(), option]);
+    Cmd::new(program).arg("-q").args(options).cwd(work.join(PACKAGE)).env("LC_ALL", "C")
+}
+
+/// Asks the archives what there is.
+pub fn update_command(work: &Path) -> Cmd {
+    apt("apt-get", work).arg("update")
+}
+
+/// Downloads a source package: `name` or `name=version`.
+pub fn get_command(work: &Path, what: &str) -> Cmd {
+    apt("apt-get", work).args(["source", "--download-only", "--only-source", what])
+}
+
+/// Unpacks a source package, which somebody else has checked.
+pub fn unpack_command(dsc: &Path, tree: &Path) -> Cmd {
+    Cmd::new("dpkg-source").args(["--no-check", "-x"]).arg(dsc).arg(tree)
+}
+
+/// The versions that the archives offer and `wanted` admits, newest first.
+fn versions(shell: &Shell, apt: &dyn Fn(&str) -> Cmd, name: &str, wanted: &[Condition]) -> Result<Vec<String>> {
+    let output = shell.run(&apt("apt-cache").args(["showsrc", "--only-source", name]))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let offered: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("Version: ")).collect();
+    if offered.is_empty() {
+        let text = format!("the distribution has no source package `{name}`");
+        return Err(fail(Class::Host, text).hint("is the network up, and the name that of a source package?").into());
+    }
+    let compare = |left: &str, relation: &str, right: &str| -> Result<bool> {
+        let cmd = Cmd::new("dpkg").args(["--compare-versions", left, relation, right]).probe();
+        Ok(shell.run(&cmd)?.status.success())
+    };
+    let mut versions: Vec<String> = Vec::new();
+    for version in &offered {
+        let mut good = true;
+        for (relation, other) in wanted {
+            good &= compare(version, relation, other)?;
+        }
+        if good {
+            let mut at = 0;
+            while at < versions.len() && compare(version, "<<", &versions[at])? {
+                at += 1;
+            }
+            versions.insert(at, version.to_string());
+        }
+    }
+    versions.dedup();
+    if versions.is_empty() {
+        let wanted: Vec<String> = wanted.iter().map(|(relation, version)| format!("{relation} {version}")).collect();
+        let text = format!("no version of `{name}` is {}: there is {}", wanted.join(", "), offered.join(", "));
+        return Err(fail(Class::Host, text).into());
+    }
+    Ok(versions)
+}
+
+/// Downloads the first of `versions` that can be had: a mirror's list may be newer than its files.
+fn get(shell: &Shell, work: &Path, name: &str, versions: &[String]) -> Result<()> {
+    let mut failure = None;
+    for version in versions {
+        let cmd = get_command(work, &format!("{name}={version}"));
+        let output = shell.run(&cmd)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+        let text = format!("cannot fetch the source package `{name}`: {text}");
+        failure.get_or_insert(fail(Class::Host, text).command(cmd.display()).hint("is the network up?"));
+    }
+    Err(failure.unwrap_or_else(|| fail(Class::Host, format!("no version of `{name}`"))).into())
+}
+
+/// This host's package archives, each file rewritten to offer source packages only.
+fn source_lists(etc: &Path) -> Result<Vec<(String, String)>> {
+    let mut files = vec![etc.join("sources.list")];
+    if let Ok(dir) = std::fs::read_dir(etc.join("sources.list.d")) {
+        files.extend(dir.filter_map(|entry| entry.ok().map(|entry| entry.path())));
+    }
+    files.sort();
+    let mut lists = Vec::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        if name.ends_with(".sources") {
+            lists.push((name, deb822_sources(&text)));
+        } else if name.ends_with(".list") {
+            lists.push((name, line_sources(&text)));
+        }
+    }
+    if lists.is_empty() {
+        let failure = fail(Class::Host, "no package archives are configured in /etc/apt");
+        return Err(failure.hint("source packages are fetched from the archives of this host's distribution").into());
+    }
+    Ok(lists)
+}
+
+fn deb822_sources(text: &str) -> String {
+    let is_types = |line: &str| line.to_ascii_lowercase().starts_with("types:");
+    text.lines().map(|line| if is_types(line) { "Types: deb-src\n".to_owned() } else { format!("{line}\n") }).collect()
+}
+
+fn line_sources(text: &str) -> String {
+    let deb = text.lines().filter_map(|line| line.trim().strip_prefix("deb"));
+    deb.filter(|rest| rest.starts_with([' ', '\t', '['])).map(|rest| format!("deb-src{rest}\n")).collect()
+}
+
+fn find_dsc(package: &Path) -> Result<PathBuf> {
+    let entries = std::fs::read_dir(package)?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let dsc = entries.into_iter().find(|path| path.extension().is_some_and(|e| e == "dsc"));
+    dsc.ok_or_else(|| fail(Class::Host, "apt-get downloaded no .dsc file").into())
+}
+
+/// The `Checksums-Sha256` field of a `.dsc`: (hash, file name).
+fn checksums(dsc: &str) -> Vec<(String, String)> {
+    let field = dsc.lines().skip_while(|line| !line.starts_with("Checksums-Sha256:")).skip(1);
+    let lines = field.take_while(|line| line.starts_with(' ')).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    lines.filter(|words| words.len() == 3).map(|words| (words[0].to_owned(), words[2].to_owned())).collect()
+}
+
+fn verify(package: &Path, files: &[(String, String)]) -> Result<()> {
+    if files.is_empty() {
+        return Err(fail(Class::Host, "the .dsc lists no SHA-256 checksums").into());
+    }
+    for (sha256, name) in files {
+        let found = workdir::hash_file(&package.join(name))?;
+        if &found != sha256 {
+            return Err(fail(Class::Host, format!("`{name}` hashes to {found}, not to {sha256}")).into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_source_lists_offer_sources_only() {
+        let deb822 = "Types: deb deb-src\nURIs: mirror:/m\nSuites: s\n";
+        assert_eq!(deb822_sources(deb822), "Types: deb-src\nURIs: mirror:/m\nSuites: s\n");
+        let lines = "# deb x\ndeb [signed-by=/k] file:/m s main\ndeb-src file:/m s main\n deb\tfile:/n s main\n";
+        assert_eq!(line_sources(lines), "deb-src [signed-by=/k] file:/m s main\ndeb-src\tfile:/n s main\n");
+    }
+
+    #[test]
+    fn a_file_that_differs_from_its_checksum_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let sha256 = workdir::hash_file(Path::new("/dev/null")).unwrap();
+        let dsc = format!("Format: 3.0\nChecksums-Sha256:\n {sha256} 0 a.tar\nFiles:\n 0 0 b\n");
+        let files = checksums(&dsc);
+        assert_eq!(files, [(sha256, "a.tar".to_owned())]);
+        workdir::write_atomic(&dir.path().join("a.tar"), b"").unwrap();
+        verify(dir.path(), &files).unwrap();
+        workdir::write_atomic(&dir.path().join("a.tar"), b"x").unwrap();
+        assert!(verify(dir.path(), &files).unwrap_err().to_string().contains("`a.tar` hashes to"));
+    }
+}

@@ -1,0 +1,143 @@
+//! The manifest's `source` → the program's own source trees, unmodified.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use walkdir::WalkDir;
+
+use crate::base::error::{fail, Class, Result};
+use crate::base::run::{Cmd, Shell};
+use crate::base::workdir::{self, Cache};
+use crate::manifest::{Origin, Upstream};
+use crate::supply::debian;
+use crate::supply::download;
+
+/// One source tree that is never written to.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    /// Name of the folder that builds find it in.
+    pub name: String,
+    /// Where it lies.
+    pub tree: PathBuf,
+    /// Changes with its content.
+    pub hash: String,
+}
+
+/// Fetches what `upstream` names, once.
+///
+/// Errors: no such package, file or folder, a wrong checksum (class `Host`).
+pub fn fetch(shell: &Shell, cache: &Cache, upstream: &Upstream) -> Result<Tree> {
+    let name = upstream.name.clone();
+    match &upstream.origin {
+        Origin::Debian { package, version } => {
+            let package = debian::fetch(shell, cache, package, version)?;
+            Ok(Tree { name, tree: package.tree, hash: package.sha256 })
+        }
+        Origin::Url { url, sha256 } => {
+            let tree = tarball(shell, cache, url, sha256)?;
+            Ok(Tree { name, tree, hash: sha256.clone() })
+        }
+        Origin::Local(tree) => Ok(Tree { name, tree: tree.clone(), hash: fingerprint(tree)? }),
+    }
+}
+
+fn tarball(shell: &Shell, cache: &Cache, url: &str, sha256: &str) -> Result<PathBuf> {
+    let key = workdir::hash(["tarball-1", sha256])[..24].to_owned();
+    let entry = cache.entry("upstream", &key);
+    if entry.exists() {
+        return Ok(entry);
+    }
+    let _lock = cache.lock("upstream", &key)?;
+    if entry.exists() {
+        return Ok(entry);
+    }
+    let work = workdir::staging(&entry)?;
+    let (file, out) = (work.path().join("tarball"), work.path().join("out"));
+    workdir::create_dir(&out)?;
+    download::to_file(shell, url, &file)?;
+    if !shell.dry_run {
+        download::verify(url, &file, sha256)?;
+    }
+    let tar = Cmd::new("tar").arg("--extract").arg("--file").arg(&file).arg("--directory").arg(&out);
+    shell.check(&tar.args(["--strip-components=1", "--no-same-owner"]).env("LC_ALL", "C"), Class::Host)?;
+    if !shell.dry_run {
+        workdir::commit(&out, &entry)?;
+    }
+    Ok(entry)
+}
+
+/// A hash over names, modes and content of what belongs to a source tree.
+fn fingerprint(tree: &Path) -> Result<String> {
+    use std::os::unix::fs::MetadataExt;
+    let mut parts = Vec::new();
+    for entry in files(tree) {
+        let entry = entry?;
+        let below = entry.path().strip_prefix(tree)?.display().to_string();
+        let meta = entry.path().symlink_metadata()?;
+        let content = if meta.is_symlink() {
+            std::fs::read_link(entry.path())?.display().to_string()
+        } else if meta.is_file() {
+            workdir::hash_file(entry.path())?
+        } else {
+            String::new()
+        };
+        parts.extend([below, format!("{:o}", meta.mode()), content]);
+    }
+    Ok(workdir::hash(parts))
+}
+
+fn files(tree: &Path) -> impl Iterator<Item = Result<walkdir::DirEntry>> + '_ {
+    let keep = |entry: &walkdir::DirEntry| entry.depth() == 0 || entry.file_name() != ".git";
+    let context = move || format!("failed to read `{}`", tree.display());
+    let walk = WalkDir::new(tree).sort_by_file_name().into_iter().filter_entry(keep);
+    walk.map(move |entry| entry.with_context(context))
+}
+
+/// A copy of `tree` for a build to write into.
+///
+/// All files get the same time: what a package's patches changed must not look newer than what was
+/// generated from it, or the build would want the maintainer's tools.
+pub fn copy(tree: &Tree, to: &Path) -> Result<()> {
+    for entry in files(&tree.tree) {
+        let entry = entry?;
+        let target = to.join(entry.path().strip_prefix(&tree.tree)?);
+        let context = || format!("failed to copy `{}`", entry.path().display());
+        let kind = entry.file_type();
+        if kind.is_dir() {
+            workdir::create_dir(&target)?;
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(entry.path())?, &target).with_context(context)?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), &target).with_context(context)?;
+            let file = std::fs::File::options().append(true).open(&target).with_context(context)?;
+            file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000))?;
+        } else {
+            let text = format!("`{}` is neither file nor folder", entry.path().display());
+            return Err(fail(Class::Host, text).into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_has_the_same_content_and_one_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        workdir::write_atomic(&from.join("sub/configure"), b"#!/bin/sh\n").unwrap();
+        workdir::set_mode(&from.join("sub/configure"), 0o755).unwrap();
+        workdir::write_atomic(&from.join(".git/HEAD"), b"x").unwrap();
+        std::os::unix::fs::symlink("sub", from.join("link")).unwrap();
+        let hash = fingerprint(&from).unwrap();
+        copy(&Tree { name: "x".into(), tree: from.clone(), hash: hash.clone() }, &to).unwrap();
+        assert_eq!(fingerprint(&to).unwrap(), hash);
+        assert!(!to.join(".git").exists());
+        let time = |name: &str| to.join(name).metadata().unwrap().modified().unwrap();
+        assert_eq!(time("sub/configure"), std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000));
+        workdir::write_atomic(&from.join("sub/configure"), b"other\n").unwrap();
+        assert_ne!(fingerprint(&from).unwrap(), hash);
+    }
+}

@@ -1,0 +1,9 @@
+//! What people look at and keep beside the pipeline: the cache, the host, settings, pins, scripts.
+
+pub mod cache;
+pub mod doctor;
+pub mod inspect;
+pub mod templates;
+pub mod pins;
+pub mod script;
+pub mod settings;

@@ -1,0 +1,74 @@
+//! `ukl explain`: what the next build would make again and why; where a kernel option's value comes from.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{build, project, Answer};
+use crate::base::env::Env;
+use crate::base::error::{fail, Class, Result};
+use crate::base::run::Shell;
+use crate::base::term;
+use crate::manifest;
+use crate::pipeline::{self, Clock, Stage};
+use crate::tools::settings;
+use crate::verbs::cli::{BuildOptions, ExplainArgs, Target};
+
+/// Explains an option, or the next build.
+pub(super) fn explain(env: Env, args: &ExplainArgs) -> Result<Answer> {
+    match args.what.as_slice() {
+        [one] if is_option(one) => option(&env, args, &one.to_string_lossy()),
+        [one] if !one.exists() && is_option(&upper(one)) => {
+            let failure = fail(Class::Usage, format!("no file or folder `{}`", one.display()));
+            Err(failure.hint(format!("a kernel option has capitals: `ukl explain {}`", upper(one).display())).into())
+        }
+        what => stages(env, &Target { target: what.to_vec(), out: None }),
+    }
+}
+
+fn upper(word: &Path) -> PathBuf {
+    word.to_string_lossy().to_ascii_uppercase().into()
+}
+
+/// No file has such a name, and every option does.
+fn is_option(word: &Path) -> bool {
+    let text = word.to_string_lossy();
+    let good = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    !word.exists() && (text.starts_with("CONFIG_") || text.chars().all(good))
+}
+
+fn option(env: &Env, args: &ExplainArgs, text: &str) -> Result<Answer> {
+    let manifest = manifest::load(&project::of_options(&args.project)?)?;
+    let kernel = settings::open(env, &manifest)?;
+    let origin = settings::describe(&kernel, text)?;
+    Ok(Answer::new(origin.text(), json!({ "option": origin })))
+}
+
+/// The pipeline as a dry run that shows no command: which stages would call one, and why.
+fn stages(env: Env, target: &Target) -> Result<Answer> {
+    let manifest = build::manifest(target, &BuildOptions::default())?;
+    let dir = project::image_dir(target, &manifest)?;
+    term::hide_commands();
+    let env = Env { shell: Shell { dry_run: true, ..env.shell }, ..env };
+    let mut clock = Clock::silent();
+    pipeline::image(&env, &manifest, &dir, &mut clock, &mut |_| ())?;
+    let mut earlier = false;
+    let mut text = String::new();
+    let mut list = Vec::new();
+    for Stage { name, ran, why, .. } in &clock.stages {
+        let again = *ran || !why.is_empty();
+        let why = match why.is_empty() {
+            false => why.clone(),
+            true if !again => Vec::new(),
+            true if earlier => vec!["what it is made from is made again".to_owned()],
+            true => vec!["not in the cache".to_owned()],
+        };
+        let state = if again { "again" } else { "up to date" };
+        text.push_str(format!("{name:<10} {state:<11} {}", why.first().cloned().unwrap_or_default()).trim_end());
+        text.push('\n');
+        why.iter().skip(1).for_each(|line| text.push_str(&format!("{:<22} {line}\n", "")));
+        list.push(json!({ "name": name, "again": again, "why": why }));
+        earlier |= again;
+    }
+    Ok(Answer::new(text, json!({ "folder": dir.root(), "stages": list })))
+}

@@ -1,0 +1,164 @@
+//! `ukl run` and `ukl up`: boot an image, and end as its program did.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{json, Value};
+
+use super::{build, guests, linuxu, project, Answer};
+use crate::base::env::Env;
+use crate::base::error::{fail, Class, Result};
+use crate::base::term;
+use crate::base::workdir::ImageDir;
+use crate::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
+use crate::image::folder::{self, Image};
+use crate::manifest::{Network, Storage};
+use crate::pipeline::Stage;
+use crate::tools::templates;
+use crate::verbs::cli::{self, BootOptions, MachineOptions, MachineType, RunArgs, Target, UpArgs};
+
+/// Boots the image that was built last.
+pub(super) fn run(env: &Env, args: &RunArgs, json: bool) -> Result<Answer> {
+    let dir = project::existing_image(&args.target)?;
+    if linuxu::is_wanted(args.plat, || project::manifest(&args.target)) {
+        return linuxu::run(env, &args.target, &dir, &args.boot, json);
+    }
+    let image = folder::load(&dir)?;
+    boot(env, &image, &args.boot, json, Vec::new())
+}
+
+/// Builds, then boots.
+pub(super) fn up(env: &Env, args: &UpArgs, json: bool) -> Result<Answer> {
+    let target = match &args.template {
+        Some(template) => from_template(env, template, &args.target)?,
+        None => args.target.clone(),
+    };
+    let mut manifest = build::manifest(&target, &args.build)?;
+    if linuxu::is_wanted(args.plat, || Ok(manifest.clone())) {
+        return linuxu::up(env, &target, &manifest, &args.boot, json);
+    }
+    let own = storage(&args.boot);
+    manifest.kernel.storage |= !own.is_empty();
+    // Whoever forgot a folder learns it before the build.
+    boot::storage::check(&manifest.storage.with(&own))?;
+    let dir = project::image_dir(&target, &manifest)?;
+    let work = || build::from_manifest(env, &manifest, &dir);
+    let (image, stages) = project::locked(env, &target, &manifest, true, work)?;
+    boot(env, &image, &args.boot, json, stages)
+}
+
+/// Begins the project first; the answer is where it is.
+fn from_template(env: &Env, template: &str, target: &Target) -> Result<Target> {
+    let dir = match target.target.as_slice() {
+        [] => Path::new(template).to_owned(),
+        [dir] => dir.clone(),
+        _ => return Err(fail(Class::Usage, "`up -t TEMPLATE` takes one folder").into()),
+    };
+    if env.shell.dry_run {
+        let failure = fail(Class::Usage, "a project that is not there yet cannot be a dry run");
+        return Err(failure.hint(format!("first `ukl init -t {template} {}`", dir.display())).into());
+    }
+    templates::begin(template, &dir, false)?;
+    Ok(Target { target: vec![dir], out: target.out.clone() })
+}
+
+fn boot(env: &Env, image: &Image, wanted: &BootOptions, json: bool, stages: Vec<Stage>) -> Result<Answer> {
+    let options = Options { attach: !json && !wanted.detach, ..translate(wanted) };
+    if wanted.detach && !env.shell.dry_run {
+        let (text, guest) = guests::start(image, wanted.name.as_deref(), &options)?;
+        let json = json!({ "folder": image.dir.root(), "image": image.info, "stages": stages, "guest": guest });
+        return Ok(Answer { text, json, code: 0 });
+    }
+    let run = boot::run(&env.shell, &env.cache, image, &options)?;
+    // Whoever interrupted us wants no verdict.
+    anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
+    let (code, run) =
+        if env.shell.dry_run { (0, Value::Null) } else { (judge(image, &run, &options)?, describe(&run, &image.dir)) };
+    let json = json!({ "folder": image.dir.root(), "image": image.info, "stages": stages, "run": run });
+    Ok(Answer { text: String::new(), json, code })
+}
+
+fn translate(options: &BootOptions) -> Options {
+    let args = (!options.args.is_empty()).then(|| options.args.clone());
+    let what = match options {
+        BootOptions { shell: true, .. } => What::Shell,
+        BootOptions { pid1: true, .. } => What::Pid1(args),
+        BootOptions { twin: true, .. } => What::Twin(args),
+        _ => What::Program(args),
+    };
+    let ports = (!options.ports.is_empty()).then(|| options.ports.clone());
+    let network = Network { net: options.net.clone(), ip: options.ip.clone(), queues: options.queues };
+    let words = options.append.clone();
+    Options { ports, network, words, storage: storage(options), ..machine(&options.machine, what) }
+}
+
+fn storage(options: &BootOptions) -> Storage {
+    Storage { disks: options.disks.clone(), shares: options.shares.clone() }
+}
+
+/// `what` on the machine that the command line describes.
+pub(super) fn machine(options: &MachineOptions, what: What) -> Options {
+    Options {
+        accel: match options.accel {
+            cli::Accel::Auto => Accel::Auto,
+            cli::Accel::Kvm => Accel::Kvm,
+            cli::Accel::Tcg => Accel::Tcg,
+        },
+        machine: match options.machine {
+            MachineType::Auto => None,
+            MachineType::Microvm => Some(Kind::Microvm),
+            MachineType::Q35 => Some(Kind::Q35),
+        },
+        memory_mib: options.memory,
+        cpus: options.cpus,
+        timeout: options.timeout.map(Duration::from_secs),
+        ..Options::new(what)
+    }
+}
+
+/// The exit code, and a line on standard error where the program did not simply exit.
+fn judge(image: &Image, run: &BootRun, options: &Options) -> Result<u8> {
+    match &run.outcome {
+        Outcome::Exited(_) => {}
+        Outcome::Signaled(signal) => term::say(&format!("`{}` was killed by signal {signal}", image.info.name)),
+        Outcome::Panic(text) => term::say(&format!("{} {text}", term::paint("1;31", "the guest kernel panicked:"))),
+        Outcome::Timeout => {
+            let limit = options.timeout.unwrap_or_default().as_secs();
+            term::say(&format!("`{}` did not end within {limit} s", image.info.name));
+        }
+        Outcome::NoStatus => {}
+    }
+    if let Some(text) = &run.oops {
+        term::say(&format!("{} {text}", term::paint("1;31", "a fault in the guest kernel:")));
+    }
+    match (run.outcome.exit_code(), &options.what) {
+        (Some(code), _) => Ok(code),
+        // A shell reports nothing of its own.
+        (None, What::Shell) => Ok(0),
+        (None, _) => {
+            let failure = fail(Class::Boot, "QEMU ended and the guest had reported no exit status");
+            Err(failure.log(image.dir.console()).hint("the console's last lines may say why").into())
+        }
+    }
+}
+
+fn describe(run: &BootRun, dir: &ImageDir) -> Value {
+    let (outcome, detail) = match &run.outcome {
+        Outcome::Exited(status) => ("exited", json!(status)),
+        Outcome::Signaled(signal) => ("signaled", json!(signal)),
+        Outcome::Panic(text) => ("panic", json!(text)),
+        Outcome::Timeout => ("timeout", Value::Null),
+        Outcome::NoStatus => ("no-status", Value::Null),
+    };
+    json!({
+        "outcome": outcome,
+        "detail": detail,
+        "first_output_s": run.first_output_s,
+        "ready_s": run.ready_s,
+        "total_s": run.total_s,
+        "console": String::from_utf8_lossy(&run.console),
+        "oops": run.oops,
+        "console_log": dir.console(),
+        "qemu_line": dir.qemu_line(),
+    })
+}

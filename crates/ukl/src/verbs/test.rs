@@ -1,0 +1,62 @@
+//! `ukl test`: the conformance suite built, booted and judged.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{build, run, Answer};
+use crate::base::env::Env;
+use crate::base::error::{fail, Class, Result};
+use crate::base::term;
+use crate::base::workdir::{self, ImageDir};
+use crate::boot::{Options, What};
+use crate::image::folder::Image;
+use crate::measure::suite::{self, Endurance, Plan};
+use crate::verbs::cli::TestArgs;
+
+/// Compares the modes, or runs the long tasks; the exit code is 1 when something is not as it should be.
+pub(super) fn test(env: &Env, args: &TestArgs) -> Result<Answer> {
+    if env.shell.dry_run {
+        return Err(fail(Class::Usage, "the suite cannot be a dry run").into());
+    }
+    let image = image(env, args)?;
+    let nmi = args.nmi.map(Duration::from_millis);
+    let options = Options { nmi, ..run::machine(&args.machine, What::Program(None)) };
+    if let Some(seconds) = args.endurance {
+        let what = Endurance { seconds, starts: args.starts };
+        term::say(&format!("mixed load for {seconds} s, then {} starts", what.starts));
+        let tasks = suite::endure(env, &image, options, what)?;
+        let code = u8::from(!tasks.iter().all(|task| task.passed));
+        return Ok(Answer { text: suite::endurance_text(&tasks), json: json!({ "tasks": tasks }), code });
+    }
+    if let Some(name) = &args.suite {
+        return public(env, args, &image, &options, name);
+    }
+    term::say("running the suite in ring 3 and in app mode (minutes where the processor is emulated)");
+    let report = suite::compare(env, &image, options, &Plan { cases: args.cases.clone(), full: args.full })?;
+    let code = u8::from(!report.passed());
+    Ok(Answer { text: report.text(), json: serde_json::to_value(&report)?, code })
+}
+
+/// A public suite; with `--record`, its results are written whatever they are.
+fn public(env: &Env, args: &TestArgs, image: &Image, options: &Options, name: &str) -> Result<Answer> {
+    term::say(&format!("running `{name}` in ring 3 and in app mode"));
+    let report = suite::measure(env, image, options, name, &args.cases)?;
+    if let Some(file) = &args.record {
+        workdir::write_atomic(&std::path::absolute(file)?, report.record().as_bytes())?;
+    }
+    let code = u8::from(!report.passed());
+    Ok(Answer { text: report.text(), json: serde_json::to_value(&report)?, code })
+}
+
+fn image(env: &Env, args: &TestArgs) -> Result<Image> {
+    let suite = args.suite.as_deref();
+    let folder = args.out.clone().unwrap_or_else(|| suite::default_folder(suite));
+    let dir = ImageDir::at(std::path::absolute(folder)?);
+    let mut manifest = match suite {
+        Some(name) => suite::public_manifest(&dir, name)?,
+        None => suite::manifest(&dir)?,
+    };
+    build::replace(&mut manifest, &args.build)?;
+    Ok(build::from_manifest(env, &manifest, &dir)?.0)
+}
