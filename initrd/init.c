@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,45 +33,8 @@
 #define COMMANDS "/etc/ukl/command"
 #define PORT "/dev/vport0p1"
 
-static int control = -1;
 /* Where input comes from: see open_input. */
 static const char *input;
-
-const char *word(const char *name)
-{
-	static char line[4096];
-	int fd = *line ? -1 : open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
-	size_t length = strlen(name);
-	char *value = NULL;
-
-	if (fd >= 0) {
-		read(fd, line, sizeof line - 1);
-		close(fd);
-	}
-	for (const char *at = line; !value && (at = strstr(at, "ukl.")); at++)
-		if (!strncmp(at + 4, name, length) && at[4 + length] == '=')
-			sscanf(at + 5 + length, "%m[^ \n]", &value);
-	return value;
-}
-
-void report(const char *format, ...)
-{
-	char line[512];
-	va_list args;
-
-	va_start(args, format);
-	size_t length = vsnprintf(line, sizeof line, format, args);
-	va_end(args);
-	if (length >= sizeof line)
-		length = sizeof line - 1;
-	/* A raw terminal takes a line at once; a missing one is nobody's concern. */
-	write(control, line, length);
-}
-
-void complain(const char *what, const char *about)
-{
-	dprintf(2, "init: %s `%s`: %s\n", what, about, strerror(errno));
-}
 
 static void mount_all(void)
 {

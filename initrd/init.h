@@ -4,6 +4,9 @@
 /* The value of the kernel's word `ukl.NAME=…`, with which the host tells us things; NULL when there is none. */
 const char *word(const char *name);
 
+/* The second serial port; negative where there is none. */
+extern int control;
+
 /* Tells the host on the second serial port; a guest without one runs on in silence. */
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -150,6 +150,35 @@ fn a_use_of_something_below_is_found() {
     assert!(upward(&words("a/x"), &words("a/f"), &order).is_none(), "a function of the parent is no module");
 }
 
+/// The C files of the guest's own programs, by `#include "name"` and by what their headers say: see [`c_uses`].
+fn c_functions(text: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for line in text.lines().filter(|line| !line.starts_with([' ', '\t', '}', '#', '/', '*']) && line.contains('(')) {
+        let before = line.split('(').next().unwrap_or_default();
+        let is_static = before.starts_with("static ");
+        let name = before.rsplit([' ', '*']).next().unwrap_or_default();
+        if !is_static && !name.is_empty() && !line.ends_with(';') {
+            names.insert(name.to_owned());
+        }
+    }
+    names
+}
+
+/// Which file uses functions of which other, among C sources that are linked together.
+fn c_uses(files: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>> {
+    let called = |text: &str, name: &str| {
+        text.match_indices(&format!("{name}("))
+            .any(|(at, _)| !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+    };
+    let mut edges = BTreeMap::new();
+    for (user, text) in files {
+        let others = files.iter().filter(|(other, _)| *other != user);
+        let used = others.filter(|(_, other)| c_functions(other).iter().any(|name| called(text, name)));
+        edges.insert(user.clone(), used.map(|(name, _)| name.clone()).collect());
+    }
+    edges
+}
+
 /// A circle in `edges`, if there is one, as the names on it.
 fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     fn visit(
@@ -188,6 +217,14 @@ fn no_files_use_each_other_in_a_circle() {
         edges.entry(by.join("::")).or_default().insert(used.join("::"));
     }
     assert_eq!(circle(&edges), None, "files that use each other in a circle");
+}
+
+#[test]
+fn the_c_files_of_init_use_each_other_in_no_circle() {
+    let sources = super::files("initrd").into_iter().filter(|path| path.extension().is_some_and(|e| e == "c"));
+    let files: BTreeMap<String, String> = sources.map(|path| (short(&path), read(&path))).collect();
+    assert!(files.len() > 1, "no C files of init");
+    assert_eq!(circle(&c_uses(&files)), None, "C files that use each other in a circle");
 }
 
 #[test]

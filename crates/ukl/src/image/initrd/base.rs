@@ -18,7 +18,8 @@ use crate::program::toolchain::Toolchain;
 
 const LIST: &str = include_str!("../../../../../initrd/files.list");
 /// What init is compiled from.
-pub const SOURCES: [(&str, &str); 5] = [
+pub const SOURCES: [(&str, &str); 6] = [
+    ("report.c", include_str!("../../../../../initrd/report.c")),
     ("init.c", include_str!("../../../../../initrd/init.c")),
     ("net.c", include_str!("../../../../../initrd/net.c")),
     ("dhcp.c", include_str!("../../../../../initrd/dhcp.c")),
