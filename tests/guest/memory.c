@@ -264,7 +264,7 @@ CASE(memory_malloc)
 	say("too much %s", malloc(1UL << 60) ? "given" : errno_name(errno));
 }
 
-/* Code that a program makes at run time: supervisor mode may not execute user pages. */
+/* Code that a program makes at run time: privilege level 0 may not execute user pages. */
 CASE(memory_run_code)
 {
 	static const unsigned char code[] = { 0xb8, 0x2a, 0, 0, 0, 0xc3 };

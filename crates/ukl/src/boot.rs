@@ -142,7 +142,7 @@ pub struct Options {
     pub words: Vec<String>,
     /// Where instructions are emulated, the guest's clock counts them: how busy the host is makes no difference.
     pub icount: bool,
-    /// With `icount`: what the guest's chance depends on. Its date is fixed then, so that a boot without input from
+    /// With `icount`: the seed of the guest's random numbers. Its date is fixed then, so that a boot without input from
     /// outside is the same in every instruction whenever it is repeated, and its time stamp counter counts them.
     #[serde(default)]
     pub seed: Option<u32>,

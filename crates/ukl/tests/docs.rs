@@ -100,7 +100,7 @@ fn page(path: &Path) -> Result<(), Failed> {
     }
 }
 
-/// Links to files, on every page; the book's table of contents names all of `docs/`.
+/// Links and pictures on every page. Those of `docs/` stay in the book, whose table of contents names every page.
 fn links() -> Result<(), Failed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let docs = root.join("docs");
@@ -117,15 +117,40 @@ fn links() -> Result<(), Failed> {
         }
         pages.push(page);
     }
+    let mut wrong = Vec::new();
     for page in pages {
         for link in fs::read_to_string(&page)?.split("](").skip(1) {
-            let target = link.split([')', '#']).next().unwrap_or_default();
-            if !target.contains("://") && !page.parent().unwrap().join(target).exists() {
-                return Err(format!("{}: no `{target}`", page.display()).into());
-            }
+            let link = link.split(')').next().unwrap_or_default();
+            wrong.extend(dead(&page, link, page.starts_with(&docs)).map(|why| format!("{}: {why}", page.display())));
         }
     }
-    Ok(())
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(wrong.join("\n").into()),
+    }
+}
+
+/// Why `link` on `page` leads nowhere.
+fn dead(page: &Path, link: &str, in_book: bool) -> Option<String> {
+    let (target, heading) = link.split_once('#').unwrap_or((link, ""));
+    if target.contains("://") {
+        return None;
+    }
+    if in_book && target.contains("..") {
+        return Some(format!("`{link}` leads out of the book"));
+    }
+    let file = if target.is_empty() { page.to_owned() } else { page.parent().unwrap().join(target) };
+    let Ok(text) = fs::read_to_string(&file) else { return Some(format!("no `{target}`")) };
+    let lines = text.lines().filter(|line| line.starts_with('#'));
+    let missing = !heading.is_empty() && !lines.map(anchor).any(|anchor| anchor == heading);
+    missing.then(|| format!("no heading for `{link}`"))
+}
+
+/// The name by which a heading is linked to, as mdBook and GitHub make it.
+fn anchor(heading: &str) -> String {
+    let letters = heading.trim_start_matches('#').trim().to_lowercase();
+    let letters = letters.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    letters.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 fn main() {
@@ -156,5 +181,16 @@ fn main() {
         Ok(())
     }));
     trials.push(Trial::test("links_lead_somewhere_and_the_book_has_every_page", links));
+    trials.push(Trial::test("dead_links_are_found", || {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/by-hand.md");
+        assert_eq!(dead(&page, "#7-the-same-as-a-script", true), None);
+        assert_eq!(dead(&page, "kernel.md#memory", true), None);
+        assert_eq!(dead(&page, "pictures/pipeline.svg", true), None);
+        assert!(dead(&page, "kernel.md#no-such-heading", true).is_some());
+        assert!(dead(&page, "no-such-page.md", true).is_some());
+        assert!(dead(&page, "../README.md", true).is_some_and(|why| why.contains("out of the book")));
+        assert_eq!(dead(&page, "../README.md", false), None);
+        Ok(())
+    }));
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -14,7 +14,7 @@ pub enum Engine {
     },
     /// QEMU's own translator with a clock that counts instructions, and skips the time in which there are none.
     Counted {
-        /// Where the guest's chance comes from instead of the host; then its date is fixed, too.
+        /// Makes the guest's random numbers instead of the host; then its date is fixed, too.
         seed: Option<u32>,
     },
 }

@@ -294,7 +294,7 @@ fn quoted_after<'a>(text: &'a str, words: &str) -> Option<&'a str> {
 const DEFINED_LATER: [&str; 3] = ["__ukl_syscall", "_GLOBAL_OFFSET_TABLE_", "__tls_get_addr"];
 
 /// `ld -r` tolerates almost everything, so what it wrote is checked: no symbol is missing, no
-/// section would be placed by chance.
+/// section would be placed where the linker likes.
 fn verify(inputs: &Inputs, relocatable: &Path) -> Result<()> {
     let bytes = workdir::read(relocatable)?;
     let context = || format!("failed to read back `{}`", relocatable.display());

@@ -30,7 +30,7 @@ const SAYS: &str = "client: ";
 pub struct Plan {
     /// Which server.
     pub server: Server,
-    /// How often each mode is booted; chance is another in each round, and the same when the round is repeated.
+    /// How often each mode is booted; each round has its own seed, the same when the command is repeated.
     pub rounds: u32,
     /// Requests of one load.
     pub requests: usize,
@@ -134,7 +134,7 @@ fn warm_up(plan: &Plan) -> usize {
     (plan.requests / 10).max(1)
 }
 
-/// One processor and nothing from outside; each round has another chance.
+/// One processor and nothing from outside; each round has another seed.
 pub(super) fn options(what: What, round: u32) -> Options {
     Options {
         attach: false,

@@ -49,7 +49,7 @@ impl Report {
 
     fn compared(&self, name: &str, digits: usize, get: impl Fn(&Boot) -> f64) -> String {
         let [app, twin] = by_mode(self.boots.iter().map(|boot| (boot.mode, get(boot))));
-        // Of a difference that may be nothing, no ratio can be told.
+        // This difference may be zero or below: a quotient would say nothing.
         let quotient = if name.contains("taken") { String::new() } else { ratio(app.median(), twin.median()) };
         row(name, &spread(&app, digits), &spread(&twin, digits), &quotient)
     }

@@ -70,7 +70,7 @@ pub struct CountArgs {
     /// Which server
     #[arg(value_enum)]
     pub server: Server,
-    /// How often each mode is booted, each time with another chance
+    /// How often each mode is booted, each time with another seed for its random numbers
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = rounds)]
     pub rounds: usize,
     /// Requests of one load

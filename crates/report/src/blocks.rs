@@ -1,0 +1,134 @@
+//! What stands in each marked place of a page, by the name that the page gives it.
+
+use anyhow::{bail, Context, Result};
+
+use crate::markdown::{comparison, number, spread, table};
+use crate::record::{verdicts, Recording};
+use crate::Files;
+
+/// Servers that are measured.
+pub const SERVERS: [&str; 4] = ["redis", "memcached", "nginx", "tcp_server"];
+/// Public suites: name, title, where the results are.
+const SUITES: [(&str, &str); 2] = [("posix", "Open POSIX Test Suite 1.5.2"), ("uring", "liburing 2.3")];
+
+/// The text of the block `name`. Error: there is no such block, or what it is made from is missing.
+pub fn block(name: &str, files: &Files) -> Result<String> {
+    match name.split_once(' ').unwrap_or((name, "")) {
+        ("serve", server) => serve(files, server),
+        ("count", "") => count(files),
+        ("calls", "") => calls(files),
+        ("getppid", "") => getppid(files),
+        ("build", "") => Ok(comparison(&Recording::read(files, "build")?, "", None)),
+        ("sizes", "") => sizes(files),
+        ("million", "") => Ok(comparison(&Recording::read(files, "million")?, "", None)),
+        ("guest", "") => guest(files),
+        ("suites", "") => suites(files),
+        ("measured", recording) => measured(files, recording),
+        ("notes", recordings) => notes(files, recordings),
+        _ => bail!("there is no block of this name"),
+    }
+}
+
+fn serve(files: &Files, server: &str) -> Result<String> {
+    let name = format!("serve-{server}");
+    let recording = Recording::read(files, &name)?;
+    Ok(format!("{}\n{}", comparison(&recording, server, Some(2)), measured(files, &name)?))
+}
+
+fn count(files: &Files) -> Result<String> {
+    let mut all: Option<Recording> = None;
+    for server in SERVERS {
+        let mut recording = Recording::read(files, &format!("count-{server}"))?;
+        for row in &mut recording.rows {
+            (row.name, row.unit) = (format!("{server}: {}", row.name), String::new());
+        }
+        match &mut all {
+            None => all = Some(recording),
+            Some(all) => all.rows.extend(recording.rows),
+        }
+    }
+    Ok(comparison(&all.context("no servers")?, "instructions/request", Some(4)))
+}
+
+fn calls(files: &Files) -> Result<String> {
+    let recording = Recording::read(files, "calls")?;
+    let mut rows = vec![["instructions", "app mode", "twin", "app-twin"].map(str::to_owned).to_vec()];
+    for row in &recording.rows {
+        let medians: Vec<f64> = row.values.iter().map(|values| values.summary().median).collect();
+        let [app, twin] = medians.as_slice() else { bail!("`{}` has not two values", row.name) };
+        rows.push(vec![row.name.clone(), number(*app, 0), number(*twin, 0), number(app - twin, 0)]);
+    }
+    Ok(table(&rows))
+}
+
+/// The cheapest system call, in a sentence.
+fn getppid(files: &Files) -> Result<String> {
+    let recording = Recording::read(files, "calls")?;
+    let [app, twin] = recording.row("`getppid`")?.values.as_slice() else { bail!("`getppid` has not two values") };
+    let (app, twin) = (app.summary().median, twin.summary().median);
+    Ok(format!(
+        "A `getppid` takes {} instructions in app mode and {} in ring 3, the loop around it included.\n",
+        number(app, 0),
+        number(twin, 0)
+    ))
+}
+
+fn sizes(files: &Files) -> Result<String> {
+    let (memory, bytes) = (Recording::read(files, "memory")?, Recording::read(files, "bzimage")?);
+    let mut rows =
+        vec![["", "`bzImage` (bytes)", "least memory: app mode (MiB)", "twin (MiB)"].map(str::to_owned).to_vec()];
+    for server in SERVERS {
+        let mut row = vec![server.to_owned()];
+        row.extend(bytes.row(server)?.values.iter().chain(&memory.row(server)?.values).map(|v| spread(v, 0)));
+        rows.push(row);
+    }
+    Ok(table(&rows))
+}
+
+fn counts(verdicts: &[&str], words: &[&str]) -> Vec<usize> {
+    words.iter().map(|word| verdicts.iter().filter(|verdict| *verdict == word).count()).collect()
+}
+
+fn guest(files: &Files) -> Result<String> {
+    let all = verdicts(files, "tests/guest/results.txt")?;
+    let found = counts(&all, &["same", "known"]);
+    let [same, known] = found.as_slice() else { bail!("two words have two counts") };
+    anyhow::ensure!(
+        !all.is_empty() && same + known == all.len(),
+        "tests/guest/results.txt: not every case is `same` or `known`"
+    );
+    Ok(format!(
+        "Of {} cases {same} answer the same in ring 3 and in app mode; {known} differ, each for a reason that `tests/guest/known.txt` gives.\n",
+        all.len()
+    ))
+}
+
+fn suites(files: &Files) -> Result<String> {
+    let head = ["suite", "cases", "passed in both", "fail in both", "do not apply", "differ"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for (name, title) in SUITES {
+        let all = verdicts(files, &format!("tests/suites/{name}/results.txt"))?;
+        let mut row = vec![format!("`{name}`: {title}"), all.len().to_string()];
+        row.extend(counts(&all, &["passed", "fails", "skipped", "differs"]).iter().map(usize::to_string));
+        rows.push(row);
+    }
+    Ok(table(&rows))
+}
+
+/// How, when and where a recording was made.
+fn measured(files: &Files, name: &str) -> Result<String> {
+    let recording = Recording::read(files, name)?;
+    Ok(format!("`{}`, {}. {}.\n", recording.command, recording.measured, recording.machine))
+}
+
+/// What readers of these recordings must know, each remark once.
+fn notes(files: &Files, names: &str) -> Result<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for name in names.split(' ') {
+        let note = Recording::read(files, name)?.note.unwrap_or_default();
+        if !note.is_empty() && !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    Ok(notes.iter().map(|note| format!("{note}\n")).collect())
+}
