@@ -1,50 +1,54 @@
-//! What each command does: the library called, the answer printed, the exit code chosen.
+//! The command line comes in, an answer and an exit code go out: one file for each verb, with its arguments and its work.
 
-pub mod cli;
+mod answer;
+mod options;
 mod project;
-mod begin;
+mod images;
 mod linuxu;
-mod build;
-mod bench;
+mod ps;
+mod list;
+mod init;
+mod set;
 mod configure;
-mod explain;
-mod guests;
-mod object;
+mod defconfig;
+mod menuconfig;
+mod build;
+mod script;
+mod env;
+mod tool;
+mod prefix;
 mod run;
+mod up;
+mod logs;
+mod stop;
+mod kill;
+mod rm;
+mod attend;
+mod inspect;
+mod explain;
+mod doctor;
 mod test;
+mod bench;
+mod update;
+mod clean;
+mod cache;
+mod completions;
+mod man;
+mod cli;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 use serde_json::{json, Value};
 
+use self::answer::Answer;
+use self::cli::{Cli, Command, Global};
 use crate::base::env::Env;
-use crate::base::error::{self, fail, Class, Result, EXIT_INTERRUPTED};
+use crate::base::error::{self, Result, EXIT_INTERRUPTED};
 use crate::base::run::{announced, catch_interrupts, interrupted, Shell};
 use crate::base::term;
-use crate::base::workdir::{self, Cache, GuestDir};
+use crate::base::workdir::Cache;
 use crate::program::wrapper;
-use crate::tools::cache::{self, Prune};
-use crate::tools::doctor;
-use crate::verbs::cli::{CacheCommand, Cli, Command, EnvArgs, Global};
-
-/// What a command found out, in both forms, and the exit code.
-pub struct Answer {
-    /// For a person, printed on standard output.
-    pub text: String,
-    /// For `--json`.
-    pub json: Value,
-    /// The process's exit code.
-    pub code: u8,
-}
-
-impl Answer {
-    fn new(text: impl Into<String>, json: Value) -> Self {
-        Answer { text: text.into(), json, code: 0 }
-    }
-}
 
 /// Runs the command line; returns the exit code.
 pub fn main() -> u8 {
@@ -56,8 +60,9 @@ pub fn main() -> u8 {
             code
         });
     }
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = cli::command().try_get_matches().and_then(|words| Ok((Cli::from_arg_matches(&words)?, words)));
+    let (cli, words) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // A closed pipe is the only way in which this fails.
             let _ = error.print();
@@ -65,7 +70,7 @@ pub fn main() -> u8 {
         }
     };
     term::init(cli.global.color.into(), cli.global.json);
-    let name = name(&cli.command);
+    let name = words.subcommand_name().unwrap_or_default();
     let global = cli.global;
     let result = catch_interrupts().and_then(|()| dispatch(cli));
     if interrupted() {
@@ -80,88 +85,41 @@ pub fn main() -> u8 {
     }
 }
 
-fn name(command: &Command) -> &'static str {
-    match command {
-        Command::List => "list",
-        Command::Init(_) => "init",
-        Command::Configure(_) => "configure",
-        Command::Set(_) => "set",
-        Command::Unset(_) => "unset",
-        Command::Defconfig(_) => "defconfig",
-        Command::Menuconfig(_) => "menuconfig",
-        Command::Explain(_) => "explain",
-        Command::Update(_) => "update",
-        Command::Build(_) => "build",
-        Command::Script(_) => "script",
-        Command::Run(_) => "run",
-        Command::Up(_) => "up",
-        Command::Ps => "ps",
-        Command::Logs(_) => "logs",
-        Command::Stop(_) => "stop",
-        Command::Kill(_) => "kill",
-        Command::Rm(_) => "rm",
-        Command::Attend(_) => "attend",
-        Command::Inspect(_) => "inspect",
-        Command::Bench(_) => "bench",
-        Command::Test(_) => "test",
-        Command::Doctor(_) => "doctor",
-        Command::Env(_) => "env",
-        Command::Cc(_) => "cc",
-        Command::Ar(_) => "ar",
-        Command::Ld(_) => "ld",
-        Command::Clean(_) => "clean",
-        Command::Cache(_) => "cache",
-        Command::Prefix(_) => "prefix",
-        Command::Completions { .. } => "completions",
-        Command::Man { .. } => "man",
-    }
-}
-
 fn dispatch(cli: Cli) -> Result<Answer> {
     let shell = Shell { verbose: cli.global.verbose, dry_run: cli.global.dry_run };
+    let (dry_run, json) = (shell.dry_run, cli.global.json);
     match cli.command {
-        Command::Doctor(args) => examine(&shell, args.install),
-        Command::Env(args) => environment(&shell, &args),
-        // Only behind a global option: the words alone are taken before clap sees them.
-        Command::Cc(_) | Command::Ar(_) | Command::Ld(_) => {
-            let failure = fail(Class::Usage, "`cc`, `ar` and `ld` take no options of `ukl`");
-            Err(failure.hint("write `ukl cc …`").into())
-        }
-        Command::List => begin::list(),
-        Command::Init(args) => begin::init(&args, shell.dry_run),
+        Command::List => list::list(),
+        Command::Init(args) => init::init(&args, dry_run),
         Command::Configure(args) => configure::configure(&env(shell)?, &args),
-        Command::Set(args) => configure::set(&env(shell)?, &args),
-        Command::Unset(args) => configure::unset(&env(shell)?, &args),
-        Command::Defconfig(args) => configure::defconfig(&env(shell)?, &args),
-        Command::Menuconfig(args) => configure::menuconfig(&env(shell)?, &args),
-        Command::Update(args) => {
-            build::update(&env(shell)?, args.project.as_deref().unwrap_or(std::path::Path::new(".")))
-        }
-        Command::Explain(args) => explain::explain(env(shell)?, &args),
-        Command::Clean(args) => project::clean(&args.target, shell.dry_run),
-        Command::Cache(args) => shared(args.command, shell.dry_run),
+        Command::Set(args) => set::set(&env(shell)?, &args),
+        Command::Unset(args) => set::unset(&env(shell)?, &args),
+        Command::Defconfig(args) => defconfig::defconfig(&env(shell)?, &args),
+        Command::Menuconfig(args) => menuconfig::menuconfig(&env(shell)?, &args),
         Command::Build(args) => build::build(&env(shell)?, &args),
-        Command::Script(args) => build::script(&env(shell)?, &args),
-        Command::Run(args) => run::run(&env(shell)?, &args, cli.global.json),
-        Command::Up(args) => run::up(&env(shell)?, &args, cli.global.json),
-        Command::Ps => guests::ps(),
-        Command::Logs(args) => guests::logs(&args, cli.global.json),
-        Command::Stop(args) => guests::stop(&args, shell.dry_run),
-        Command::Kill(args) => guests::kill(&args, shell.dry_run),
-        Command::Rm(args) => guests::remove(&args, shell.dry_run),
-        Command::Attend(args) => attend(&env(shell)?, &args.dir),
-        Command::Inspect(args) => object::inspect(&args),
-        Command::Bench(args) => bench::bench(&env(shell)?, args.command),
+        Command::Script(args) => script::script(&env(shell)?, &args),
+        Command::Env(args) => env::env(&shell, &args),
+        Command::Cc(_) | Command::Ar(_) | Command::Ld(_) => tool::refuse(),
+        Command::Prefix(args) => prefix::prefix(&args, dry_run),
+        Command::Run(args) => run::run(&env(shell)?, &args, json),
+        Command::Up(args) => up::up(&env(shell)?, &args, json),
+        Command::Ps => ps::ps(),
+        Command::Logs(args) => logs::logs(&args, json),
+        Command::Stop(args) => stop::stop(&args, dry_run),
+        Command::Kill(args) => kill::kill(&args, dry_run),
+        Command::Rm(args) => rm::rm(&args, dry_run),
+        Command::Attend(args) => attend::attend(&env(shell)?, &args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Explain(args) => explain::explain(env(shell)?, &args),
+        Command::Doctor(args) => doctor::doctor(&shell, args),
         Command::Test(args) => test::test(&env(shell)?, &args),
-        Command::Prefix(args) => object::prefix(&args, shell.dry_run),
-        Command::Completions { shell } => Ok(completions(shell)),
-        Command::Man { dir } => manual(dir),
+        Command::Bench(args) => bench::bench(&env(shell)?, args.command),
+        Command::Update(args) => update::update(&env(shell)?, &args),
+        Command::Clean(args) => clean::clean(&args, dry_run),
+        Command::Cache(args) => cache::cache(args.command, dry_run),
+        Command::Completions(args) => Ok(completions::completions(cli::command(), args)),
+        Command::Man(args) => man::man(cli::command(), &args),
     }
-}
-
-fn attend(env: &Env, dir: &Path) -> Result<Answer> {
-    crate::guests::attend(&env.shell, &env.cache, &GuestDir::at(dir))?;
-    Ok(Answer::new("", json!({ "folder": dir })))
 }
 
 fn env(shell: Shell) -> Result<Env> {
@@ -197,74 +155,4 @@ fn report(name: &str, global: Global, error: &anyhow::Error) -> u8 {
         let _ = print_object(global, object);
     }
     code
-}
-
-fn examine(shell: &Shell, install: bool) -> Result<Answer> {
-    let mut report = doctor::examine();
-    if install && !report.missing.is_empty() {
-        doctor::install(shell, &Cache::from_env()?, &report.missing)?;
-        report = doctor::examine();
-    }
-    let code = if report.missing.is_empty() { 0 } else { Class::Host.exit_code() };
-    Ok(Answer { text: report.text(), json: serde_json::to_value(&report)?, code })
-}
-
-fn environment(shell: &Shell, args: &EnvArgs) -> Result<Answer> {
-    let cache = Cache::from_env()?;
-    let tools = wrapper::tools(shell, &cache, &args.compiler)?;
-    let prefix = args.prefix.as_ref().map(std::path::absolute).transpose()?;
-    let variables = wrapper::environment(&tools, prefix.as_deref())?;
-    let line = |(key, value): &(&str, String)| format!("export {key}='{}'\n", value.replace('\'', r"'\''"));
-    let json: serde_json::Map<String, Value> =
-        variables.iter().map(|(key, value)| (key.to_string(), json!(value))).collect();
-    Ok(Answer::new(variables.iter().map(line).collect::<String>(), Value::Object(json)))
-}
-
-fn shared(command: CacheCommand, dry_run: bool) -> Result<Answer> {
-    let cache = Cache::from_env()?;
-    match command {
-        CacheCommand::Ls => {
-            let entries = cache::list(&cache)?;
-            let json = json!({ "root": cache.root(), "entries": entries });
-            Ok(Answer::new(cache::table(&cache, &entries), json))
-        }
-        CacheCommand::Prune { unused_for, all } => {
-            let days = Duration::from_secs(unused_for.saturating_mul(86_400));
-            let prune = if all { Prune::All } else { Prune::UnusedFor(days) };
-            let removed = cache::prune(&cache, prune, dry_run)?;
-            let bytes = removed.iter().map(|e| e.bytes).sum();
-            let verb = if dry_run { "would remove" } else { "removed" };
-            let text = format!("{verb} {} entries, {}\n", removed.len(), cache::human_size(bytes));
-            Ok(Answer::new(text, json!({ "root": cache.root(), "removed": removed })))
-        }
-    }
-}
-
-fn completions(shell: clap_complete::Shell) -> Answer {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "ukl", &mut script);
-    let text = String::from_utf8_lossy(&script).into_owned();
-    Answer::new(text.clone(), json!({ "script": text }))
-}
-
-fn manual(dir: Option<PathBuf>) -> Result<Answer> {
-    let mut command = Cli::command();
-    command.build();
-    let Some(dir) = dir else {
-        let mut page = Vec::new();
-        clap_mangen::Man::new(command).render(&mut page)?;
-        let text = String::from_utf8_lossy(&page).into_owned();
-        return Ok(Answer::new(text.clone(), json!({ "page": text })));
-    };
-    let mut pages = Vec::new();
-    for command in std::iter::once(&command).chain(command.get_subcommands().filter(|command| !command.is_hide_set())) {
-        let man = clap_mangen::Man::new(command.clone());
-        let path = dir.join(man.get_filename());
-        let mut page = Vec::new();
-        man.render(&mut page)?;
-        workdir::write_atomic(&path, &page)?;
-        pages.push(path);
-    }
-    let text = pages.iter().map(|path| format!("{}\n", path.display())).collect::<String>();
-    Ok(Answer::new(text, json!({ "pages": pages })))
 }

@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{build, project, Answer};
+use clap::Args;
+
+use super::answer::Answer;
+use super::options::{BuildOptions, ProjectOption, Target};
+use super::{images, project};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::Shell;
@@ -12,7 +16,17 @@ use crate::base::term;
 use crate::manifest;
 use crate::pipeline::{self, Clock, Stage};
 use crate::tools::settings;
-use crate::verbs::cli::{BuildOptions, ExplainArgs, Target};
+
+/// `ukl explain`.
+#[derive(Debug, Clone, Args)]
+pub struct ExplainArgs {
+    /// A kernel option, or a project as `ukl build` takes it [default: the current folder]
+    #[arg(value_name = "OPTION|DIR|FILE")]
+    pub what: Vec<PathBuf>,
+    /// Of which project, for an option.
+    #[command(flatten)]
+    pub project: ProjectOption,
+}
 
 /// Explains an option, or the next build.
 pub(super) fn explain(env: Env, args: &ExplainArgs) -> Result<Answer> {
@@ -46,7 +60,7 @@ fn option(env: &Env, args: &ExplainArgs, text: &str) -> Result<Answer> {
 
 /// The pipeline as a dry run that shows no command: which stages would call one, and why.
 fn stages(env: Env, target: &Target) -> Result<Answer> {
-    let manifest = build::manifest(target, &BuildOptions::default())?;
+    let manifest = images::manifest(target, &BuildOptions::default())?;
     let dir = project::image_dir(target, &manifest)?;
     term::hide_commands();
     let env = Env { shell: Shell { dry_run: true, ..env.shell }, ..env };

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
 
-use super::{project, Answer};
+use super::answer::Answer;
+use super::options::{BootOptions, Plat, PlatOption, Target};
+use super::project;
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::Cmd;
@@ -18,7 +20,6 @@ use crate::image::folder;
 use crate::image::initrd;
 use crate::manifest::{Manifest, Platform};
 use crate::pipeline::{self, Clock, Stage};
-use crate::verbs::cli::{BootOptions, Plat, PlatOption, Target};
 
 /// True when the command line says so, or the manifest where it says nothing.
 pub(super) fn is_wanted(plat: PlatOption, manifest: impl FnOnce() -> Result<Manifest>) -> bool {

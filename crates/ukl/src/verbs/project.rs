@@ -3,16 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use serde_json::json;
-
-use super::Answer;
+use super::options::{ProjectOption, Target};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir::ImageDir;
 use crate::manifest::{self, Manifest};
 use crate::tools::pins;
-use crate::verbs::cli::{ProjectOption, Target};
 
 /// The manifest that `target` names: a folder, a `ukl.toml`, plain C files, or a program of `ukl cc`.
 pub(super) fn manifest(target: &Target) -> Result<Manifest> {
@@ -95,37 +91,5 @@ pub(super) fn existing_image(target: &Target) -> Result<ImageDir> {
     match (&target.out, target.target.as_slice()) {
         (Some(out), []) => Ok(ImageDir::at(std::path::absolute(out)?)),
         _ => image_dir(target, &manifest(target)?),
-    }
-}
-
-/// Removes an image folder, if it is one of ours.
-pub(super) fn clean(target: &Target, dry_run: bool) -> Result<Answer> {
-    let image = existing_image(target)?;
-    let root = image.root();
-    if !root.exists() {
-        return Ok(Answer::new(format!("nothing at `{}`\n", root.display()), json!({ "removed": [] })));
-    }
-    if !is_ours(&image) {
-        let failure = fail(Class::Usage, format!("`{}` is no image folder: nothing was removed", root.display()));
-        return Err(failure.hint("an image folder has `image.json` or `stages`").into());
-    }
-    if !dry_run {
-        fs::remove_dir_all(root).with_context(|| format!("failed to remove `{}`", root.display()))?;
-        remove_if_empty(root.parent());
-    }
-    let verb = if dry_run { "would remove" } else { "removed" };
-    let removed: [PathBuf; 1] = [root.to_owned()];
-    Ok(Answer::new(format!("{verb} `{}`\n", root.display()), json!({ "removed": removed })))
-}
-
-fn is_ours(image: &ImageDir) -> bool {
-    !image.root().is_symlink() && (image.manifest().is_file() || image.stage("").is_dir())
-}
-
-/// `build/` goes with the last image in it; any other folder stays.
-fn remove_if_empty(dir: Option<&Path>) {
-    if let Some(dir) = dir.filter(|dir| dir.file_name().is_some_and(|name| name == "build")) {
-        // Fails when something is left in it, and then it must stay.
-        let _ = fs::remove_dir(dir);
     }
 }

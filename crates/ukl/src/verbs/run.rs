@@ -1,21 +1,36 @@
-//! `ukl run` and `ukl up`: boot an image, and end as its program did.
+//! `ukl run`: boots the image that was built last, and ends as its program did.
 
-use std::path::Path;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::{json, Value};
 
-use super::{build, guests, linuxu, project, Answer};
+use super::answer::Answer;
+use super::options::{self, BootOptions, MachineOptions, MachineType, PlatOption, Target};
+use super::{linuxu, project, ps};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::term;
-use crate::base::workdir::ImageDir;
+use crate::base::workdir::{Guests, ImageDir};
 use crate::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
+use crate::guests;
 use crate::image::folder::{self, Image};
 use crate::manifest::{Network, Storage};
 use crate::pipeline::Stage;
-use crate::tools::templates;
-use crate::verbs::cli::{self, BootOptions, MachineOptions, MachineType, RunArgs, Target, UpArgs};
+
+/// `ukl run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// What to run.
+    #[command(flatten)]
+    pub target: Target,
+    /// Where it runs.
+    #[command(flatten)]
+    pub plat: PlatOption,
+    /// How.
+    #[command(flatten)]
+    pub boot: BootOptions,
+}
 
 /// Boots the image that was built last.
 pub(super) fn run(env: &Env, args: &RunArgs, json: bool) -> Result<Answer> {
@@ -27,45 +42,11 @@ pub(super) fn run(env: &Env, args: &RunArgs, json: bool) -> Result<Answer> {
     boot(env, &image, &args.boot, json, Vec::new())
 }
 
-/// Builds, then boots.
-pub(super) fn up(env: &Env, args: &UpArgs, json: bool) -> Result<Answer> {
-    let target = match &args.template {
-        Some(template) => from_template(env, template, &args.target)?,
-        None => args.target.clone(),
-    };
-    let mut manifest = build::manifest(&target, &args.build)?;
-    if linuxu::is_wanted(args.plat, || Ok(manifest.clone())) {
-        return linuxu::up(env, &target, &manifest, &args.boot, json);
-    }
-    let own = storage(&args.boot);
-    manifest.kernel.storage |= !own.is_empty();
-    // Whoever forgot a folder learns it before the build.
-    boot::storage::check(&manifest.storage.with(&own))?;
-    let dir = project::image_dir(&target, &manifest)?;
-    let work = || build::from_manifest(env, &manifest, &dir);
-    let (image, stages) = project::locked(env, &target, &manifest, true, work)?;
-    boot(env, &image, &args.boot, json, stages)
-}
-
-/// Begins the project first; the answer is where it is.
-fn from_template(env: &Env, template: &str, target: &Target) -> Result<Target> {
-    let dir = match target.target.as_slice() {
-        [] => Path::new(template).to_owned(),
-        [dir] => dir.clone(),
-        _ => return Err(fail(Class::Usage, "`up -t TEMPLATE` takes one folder").into()),
-    };
-    if env.shell.dry_run {
-        let failure = fail(Class::Usage, "a project that is not there yet cannot be a dry run");
-        return Err(failure.hint(format!("first `ukl init -t {template} {}`", dir.display())).into());
-    }
-    templates::begin(template, &dir, false)?;
-    Ok(Target { target: vec![dir], out: target.out.clone() })
-}
-
-fn boot(env: &Env, image: &Image, wanted: &BootOptions, json: bool, stages: Vec<Stage>) -> Result<Answer> {
+/// Boots `image`; ends as its program does.
+pub(super) fn boot(env: &Env, image: &Image, wanted: &BootOptions, json: bool, stages: Vec<Stage>) -> Result<Answer> {
     let options = Options { attach: !json && !wanted.detach, ..translate(wanted) };
     if wanted.detach && !env.shell.dry_run {
-        let (text, guest) = guests::start(image, wanted.name.as_deref(), &options)?;
+        let (text, guest) = start_in_background(image, wanted.name.as_deref(), &options)?;
         let json = json!({ "folder": image.dir.root(), "image": image.info, "stages": stages, "guest": guest });
         return Ok(Answer { text, json, code: 0 });
     }
@@ -92,7 +73,8 @@ fn translate(options: &BootOptions) -> Options {
     Options { ports, network, words, storage: storage(options), ..machine(&options.machine, what) }
 }
 
-fn storage(options: &BootOptions) -> Storage {
+/// Disks and shares of the command line.
+pub(super) fn storage(options: &BootOptions) -> Storage {
     Storage { disks: options.disks.clone(), shares: options.shares.clone() }
 }
 
@@ -100,9 +82,9 @@ fn storage(options: &BootOptions) -> Storage {
 pub(super) fn machine(options: &MachineOptions, what: What) -> Options {
     Options {
         accel: match options.accel {
-            cli::Accel::Auto => Accel::Auto,
-            cli::Accel::Kvm => Accel::Kvm,
-            cli::Accel::Tcg => Accel::Tcg,
+            options::Accel::Auto => Accel::Auto,
+            options::Accel::Kvm => Accel::Kvm,
+            options::Accel::Tcg => Accel::Tcg,
         },
         machine: match options.machine {
             MachineType::Auto => None,
@@ -161,4 +143,18 @@ fn describe(run: &BootRun, dir: &ImageDir) -> Value {
         "console_log": dir.console(),
         "qemu_line": dir.qemu_line(),
     })
+}
+
+/// Boots `image` in the background.
+fn start_in_background(image: &Image, name: Option<&str>, options: &Options) -> Result<(String, Value)> {
+    let name = name.unwrap_or(&image.info.name);
+    let started = guests::start(&Guests::from_env()?, name, image, options)?;
+    let mut value = ps::describe(&started.guest);
+    if let Some((endpoint, seconds)) = &started.ready {
+        value["ready_s"] = json!(seconds);
+        if let Some(endpoint) = endpoint {
+            term::say(&format!("ready: {endpoint} answers after {seconds:.1} s"));
+        }
+    }
+    Ok((format!("{name}\n"), value))
 }

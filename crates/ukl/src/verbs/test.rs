@@ -1,10 +1,14 @@
 //! `ukl test`: the conformance suite built, booted and judged.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::json;
 
-use super::{build, run, Answer};
+use super::answer::Answer;
+use super::options::{BuildOptions, MachineOptions};
+use super::{images, run};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::term;
@@ -12,7 +16,41 @@ use crate::base::workdir::{self, ImageDir};
 use crate::boot::{Options, What};
 use crate::image::folder::Image;
 use crate::measure::suite::{self, Endurance, Plan};
-use crate::verbs::cli::TestArgs;
+
+/// `ukl test`.
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// Run only these cases
+    #[arg(value_name = "CASE", conflicts_with = "endurance")]
+    pub cases: Vec<String>,
+    /// Image folder [default: build/guest, or build/NAME with --suite]
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The long version of cases that have one (minutes more)
+    #[arg(long)]
+    pub full: bool,
+    /// Instead: mixed load for so many seconds, many starts, the end of memory
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub endurance: Option<u32>,
+    /// How often --endurance starts the program
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..), requires = "endurance")]
+    pub starts: u32,
+    /// Instead: a public test suite, unmodified: posix or uring (docs/conformance.md)
+    #[arg(long, value_name = "NAME", value_parser = crate::measure::suite::NAMES, hide_possible_values = true, conflicts_with_all = ["endurance", "full"])]
+    pub suite: Option<String>,
+    /// Write the results of --suite to a file
+    #[arg(long, value_name = "FILE", requires = "suite")]
+    pub record: Option<PathBuf>,
+    /// Send the guest a non-maskable interrupt every so many milliseconds while the cases run
+    #[arg(long, value_name = "MS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..))]
+    pub nmi: Option<u64>,
+    /// How to build.
+    #[command(flatten)]
+    pub build: BuildOptions,
+    /// Where to run.
+    #[command(flatten)]
+    pub machine: MachineOptions,
+}
 
 /// Compares the modes, or runs the long tasks; the exit code is 1 when something is not as it should be.
 pub(super) fn test(env: &Env, args: &TestArgs) -> Result<Answer> {
@@ -57,6 +95,6 @@ fn image(env: &Env, args: &TestArgs) -> Result<Image> {
         Some(name) => suite::public_manifest(&dir, name)?,
         None => suite::manifest(&dir)?,
     };
-    build::replace(&mut manifest, &args.build)?;
-    Ok(build::from_manifest(env, &manifest, &dir)?.0)
+    images::replace(&mut manifest, &args.build)?;
+    Ok(images::from_manifest(env, &manifest, &dir)?.0)
 }

@@ -1,29 +1,30 @@
-//! Commands on one object or archive: `inspect` and `prefix`.
+//! `ukl prefix`: every symbol of an object or archive gets a prefix.
 
 use std::path::PathBuf;
 
+use clap::Args;
 use serde_json::json;
 
-use super::{project, Answer};
+use super::answer::Answer;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir;
-use crate::tools::inspect;
-use crate::verbs::cli::{InspectArgs, PrefixArgs, Target};
 
-/// Reports on the program of a project or image, or on a file.
-pub(super) fn inspect(args: &InspectArgs) -> Result<Answer> {
-    let file = match &args.target {
-        Some(path) if !path.join("ukl.toml").is_file() && path.extension().is_none_or(|e| e != "c" && e != "toml") => {
-            inspect::program_of(path)
-        }
-        path => {
-            let target = Target { target: path.iter().cloned().collect(), out: None };
-            project::image_dir(&target, &project::manifest(&target)?)?.archive()
-        }
-    };
-    let reports = inspect::inspect(&file, args.top)?;
-    let texts: Vec<String> = reports.iter().map(inspect::Report::text).collect();
-    Ok(Answer::new(texts.join("\n"), json!({ "objects": reports })))
+/// `ukl prefix`.
+#[derive(Debug, Clone, Args)]
+pub struct PrefixArgs {
+    /// Object or archive
+    pub input: PathBuf,
+    /// Where to write it [default: in place]
+    pub output: Option<PathBuf>,
+    /// The prefix, under objcopy's name for it as well; an empty one changes no name
+    #[arg(long, visible_alias = "prefix-symbols", default_value = "ukl_")]
+    pub prefix: String,
+    /// Leave the linker's own names alone, as image builds do
+    #[arg(long)]
+    pub exempt: bool,
+    /// Turn the marked system calls of an object into jumps first, as image builds do
+    #[arg(long, requires = "exempt")]
+    pub sites: bool,
 }
 
 /// Prefixes symbols, as `objcopy --prefix-symbols` would.

@@ -1,20 +1,22 @@
-//! `ukl list` and `ukl init`: what a project can begin with.
+//! `ukl init`: begins a project with a template's files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::json;
 
-use super::Answer;
+use super::answer::Answer;
 use crate::base::error::{fail, Class, Result};
 use crate::tools::templates;
-use crate::verbs::cli::InitArgs;
 
-/// Every template with a line about it.
-pub(super) fn list() -> Result<Answer> {
-    let all = templates::all();
-    let width = all.iter().map(|template| template.name.len()).max().unwrap_or(0);
-    let line = |t: &templates::Template| format!("{:<width$}  {:<8}  {}\n", t.name, t.kind, t.about);
-    Ok(Answer::new(all.iter().map(line).collect::<String>(), json!({ "templates": all })))
+/// `ukl init`.
+#[derive(Debug, Clone, Args)]
+pub struct InitArgs {
+    /// Which template: see `ukl list`
+    #[arg(short, long, value_name = "TEMPLATE")]
+    pub template: Option<String>,
+    /// The new project's folder [default: the current one]
+    pub dir: Option<PathBuf>,
 }
 
 /// Begins a project.

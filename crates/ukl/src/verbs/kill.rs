@@ -1,29 +1,13 @@
-//! The words of the commands for guests in the background.
-
-use std::path::PathBuf;
+//! `ukl kill`: a signal for the programs of guests.
 
 use clap::Args;
+use serde_json::json;
 
-/// `ukl logs`.
-#[derive(Debug, Clone, Args)]
-pub struct LogsArgs {
-    /// The guest
-    pub name: String,
-    /// Go on until the guest ends
-    #[arg(short, long)]
-    pub follow: bool,
-}
-
-/// `ukl stop`.
-#[derive(Debug, Clone, Args)]
-pub struct StopArgs {
-    /// The guests
-    #[arg(value_name = "NAME", required = true)]
-    pub names: Vec<String>,
-    /// How long the program may take after SIGTERM before it is killed
-    #[arg(short, long, value_name = "SECONDS", default_value_t = 30)]
-    pub timeout: u64,
-}
+use super::answer::Answer;
+use super::ps::describe;
+use crate::base::error::Result;
+use crate::base::workdir::Guests;
+use crate::guests;
 
 /// `ukl kill`.
 #[derive(Debug, Clone, Args)]
@@ -37,7 +21,7 @@ pub struct KillArgs {
 }
 
 /// `HUP`, `SIGHUP` or `1` → 1.
-fn signal(text: &str) -> Result<i32, String> {
+fn signal(text: &str) -> std::result::Result<i32, String> {
     const NAMES: [(&str, i32); 11] = [
         ("HUP", libc::SIGHUP),
         ("INT", libc::SIGINT),
@@ -59,20 +43,13 @@ fn signal(text: &str) -> Result<i32, String> {
     })
 }
 
-/// `ukl rm`.
-#[derive(Debug, Clone, Args)]
-pub struct RmArgs {
-    /// The guests
-    #[arg(value_name = "NAME", required = true)]
-    pub names: Vec<String>,
-    /// Also those that run: they are killed
-    #[arg(short, long)]
-    pub force: bool,
-}
-
-/// `ukl attend`: the process beside a guest, which `ukl run -d` starts.
-#[derive(Debug, Clone, Args)]
-pub struct AttendArgs {
-    /// The guest's folder
-    pub dir: PathBuf,
+/// Sends the programs of guests a signal.
+pub(super) fn kill(args: &KillArgs, dry_run: bool) -> Result<Answer> {
+    let all = Guests::from_env()?;
+    let send = |name: &String| match dry_run {
+        true => guests::find(&all, name),
+        false => guests::signal(&all, name, args.signal),
+    };
+    let told = args.names.iter().map(send).collect::<Result<Vec<_>>>()?;
+    Ok(Answer::new("", json!({ "guests": told.iter().map(describe).collect::<Vec<_>>() })))
 }

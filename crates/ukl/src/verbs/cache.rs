@@ -1,0 +1,56 @@
+//! `ukl cache`: what builds share.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::answer::Answer;
+use crate::base::error::Result;
+use crate::base::workdir::Cache;
+use crate::tools::cache::{self, Prune};
+
+/// `ukl cache`.
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+/// What to do with the cache.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum CacheCommand {
+    /// List entries with their sizes and last use
+    Ls,
+    /// Remove entries
+    Prune {
+        /// Keep entries that were used in the last so many days
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        unused_for: u64,
+        /// Remove everything
+        #[arg(long, conflicts_with = "unused_for")]
+        all: bool,
+    },
+}
+
+/// Lists or prunes.
+pub(super) fn cache(command: CacheCommand, dry_run: bool) -> Result<Answer> {
+    let cache = Cache::from_env()?;
+    match command {
+        CacheCommand::Ls => {
+            let entries = cache::list(&cache)?;
+            let json = json!({ "root": cache.root(), "entries": entries });
+            Ok(Answer::new(cache::table(&cache, &entries), json))
+        }
+        CacheCommand::Prune { unused_for, all } => {
+            let days = Duration::from_secs(unused_for.saturating_mul(86_400));
+            let prune = if all { Prune::All } else { Prune::UnusedFor(days) };
+            let removed = cache::prune(&cache, prune, dry_run)?;
+            let bytes = removed.iter().map(|e| e.bytes).sum();
+            let verb = if dry_run { "would remove" } else { "removed" };
+            let text = format!("{verb} {} entries, {}\n", removed.len(), cache::human_size(bytes));
+            Ok(Answer::new(text, json!({ "root": cache.root(), "removed": removed })))
+        }
+    }
+}

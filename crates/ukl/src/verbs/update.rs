@@ -1,0 +1,39 @@
+//! `ukl update`: the distribution's sources as they are now.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use super::answer::Answer;
+use crate::base::env::Env;
+use crate::base::error::{fail, Class, Result};
+use crate::manifest;
+use crate::tools::pins;
+
+/// `ukl update`.
+#[derive(Debug, Clone, Args)]
+pub struct UpdateArgs {
+    /// The project's folder, or its ukl.toml [default: the current folder]
+    #[arg(value_name = "DIR")]
+    pub project: Option<PathBuf>,
+}
+
+/// `ukl update`.
+pub(super) fn update(env: &Env, args: &UpdateArgs) -> Result<Answer> {
+    let manifest = manifest::load(args.project.as_deref().unwrap_or(Path::new(".")))?;
+    if env.shell.dry_run {
+        return Err(fail(Class::Usage, "an update cannot be a dry run").into());
+    }
+    let old = pins::read(&manifest.dir).ok().flatten().unwrap_or_default();
+    let pins = pins::update(env, &manifest)?;
+    let line = |pin: &pins::Pin| {
+        let note = match old.iter().find(|old| old.package == pin.package) {
+            Some(before) if before.version != pin.version => format!("  (was {})", before.version),
+            Some(before) if before.sha256 != pin.sha256 => "  (other contents than before)".to_owned(),
+            _ => String::new(),
+        };
+        format!("{} {}{note}\n", pin.package, pin.version)
+    };
+    Ok(Answer::new(pins.iter().map(line).collect::<String>(), json!({ "sources": pins })))
+}
