@@ -1,6 +1,7 @@
 //! Below all stages: errors, the terminal, processes, paths and stamps; knows nothing of programs, kernels or images.
 
 pub mod error;
+pub mod units;
 pub mod term;
 pub mod run;
 pub mod workdir;

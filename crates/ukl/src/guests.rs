@@ -158,6 +158,29 @@ pub fn list(guests: &Guests) -> Result<Vec<Guest>> {
     Ok(names.iter().filter_map(|name| read(name, &guests.guest(name)).ok().flatten()).collect())
 }
 
+/// The guests that `names` names; without a name the only one that runs.
+///
+/// Error (class `Usage`): no name, and none or several run.
+pub fn meant(guests: &Guests, names: &[String]) -> Result<Vec<String>> {
+    if !names.is_empty() {
+        return Ok(names.to_vec());
+    }
+    let running: Vec<String> = running(guests)?;
+    match running.as_slice() {
+        [one] => Ok(vec![one.clone()]),
+        [] => Err(fail(Class::Usage, "no guest runs in the background").hint("`ukl ps` lists those that ended").into()),
+        many => {
+            let failure = fail(Class::Usage, format!("which guest? {} run: {}", many.len(), many.join(", ")));
+            Err(failure.hint("name one").into())
+        }
+    }
+}
+
+/// The names of the guests that run.
+pub fn running(guests: &Guests) -> Result<Vec<String>> {
+    Ok(list(guests)?.into_iter().filter(|guest| guest.state.is_alive()).map(|guest| guest.name).collect())
+}
+
 /// The guest `name`. Error (class `Usage`): there is none.
 pub fn find(guests: &Guests, name: &str) -> Result<Guest> {
     let known = || guests.names().unwrap_or_default();

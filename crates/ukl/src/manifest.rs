@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use fields::{kernel_source, memory_mib, name, port};
-pub use load::{from_files, from_program, load};
+pub use load::{from_files, from_folder, from_program, load};
 pub use net::{ip, net, Address, Ip, Net, Network, QUEUES_MAX};
 pub use raw::schema;
 pub use storage::{Disk, Share, Storage};

@@ -103,7 +103,7 @@ fn dispatch(cli: Cli) -> Result<Answer> {
         Command::Prefix(args) => prefix::prefix(&args, dry_run),
         Command::Run(args) => run::run(&env(shell)?, &args, json),
         Command::Up(args) => up::up(&env(shell)?, &args, json),
-        Command::Ps => ps::ps(),
+        Command::Ps(_) => ps::ps(),
         Command::Logs(args) => logs::logs(&args, json),
         Command::Stop(args) => stop::stop(&args, dry_run),
         Command::Kill(args) => kill::kill(&args, dry_run),
@@ -117,6 +117,7 @@ fn dispatch(cli: Cli) -> Result<Answer> {
         Command::Update(args) => update::update(&env(shell)?, &args),
         Command::Clean(args) => clean::clean(&args, dry_run),
         Command::Cache(args) => cache::cache(args.command, dry_run),
+        Command::Version => Ok(Answer::new(format!("ukl {}\n", env!("CARGO_PKG_VERSION")), json!({}))),
         Command::Completions(args) => Ok(completions::completions(cli::command(), args)),
         Command::Man(args) => man::man(cli::command(), &args),
     }

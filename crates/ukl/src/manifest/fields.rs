@@ -3,22 +3,18 @@
 use std::path::Path;
 
 use super::KernelSource;
+use crate::base::units;
 
 /// The least memory that is worth trying, in MiB.
 const MEMORY_MIN_MIB: u32 = 16;
 /// The most memory, in MiB: 1 TiB.
 const MEMORY_MAX_MIB: u32 = 1 << 20;
 
-/// `128M` or `1G` → MiB. The error is a lower-case fragment.
+/// A guest's memory ([`units::size_mib`]) → MiB. The error is a lower-case fragment.
 pub fn memory_mib(text: &str) -> Result<u32, String> {
-    let bad = || format!("`{text}` is no memory size: write a number with `M` or `G`, such as `128M`");
-    let digits = text.strip_suffix(['M', 'G']).ok_or_else(bad)?;
-    let number: u32 = if is_number(digits) { digits.parse().map_err(|_| bad())? } else { return Err(bad()) };
-    let mib = number.checked_mul(if text.ends_with('G') { 1024 } else { 1 }).ok_or_else(bad)?;
-    if !(MEMORY_MIN_MIB..=MEMORY_MAX_MIB).contains(&mib) {
-        return Err(format!("`{text}` is not between {MEMORY_MIN_MIB}M and {}G", MEMORY_MAX_MIB / 1024));
-    }
-    Ok(mib)
+    let mib = units::size_mib(text)?;
+    let fits = u32::try_from(mib).ok().filter(|mib| (MEMORY_MIN_MIB..=MEMORY_MAX_MIB).contains(mib));
+    fits.ok_or_else(|| format!("`{text}` is not between {MEMORY_MIN_MIB}M and {}G", MEMORY_MAX_MIB / 1024))
 }
 
 /// `8080:80` → (host port, guest port). The error is a lower-case fragment.
@@ -181,7 +177,7 @@ mod tests {
     fn memory_sizes() {
         let good: Vec<_> = ["16M", "128M", "1G", "1024G"].iter().map(|t| memory_mib(t)).collect();
         assert_eq!(good, [Ok(16), Ok(128), Ok(1024), Ok(1 << 20)]);
-        for bad in ["", "128", "M", "128m", "1.5G", "-1M", "+64M", "15M", "1025G", "99999999999M", "4194304G"] {
+        for bad in ["", "M", "1.5G", "-1M", "+64M", "15M", "1025G", "99999999999M", "4194304G"] {
             assert!(memory_mib(bad).is_err(), "{bad}");
         }
     }

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+
 use super::check::{check, Bad};
 use super::raw::RawManifest;
 use super::Manifest;
 use crate::base::error::{fail, nearest, Class, Result};
+use crate::base::term;
 use crate::base::workdir;
 
 /// Reads the manifest in the folder `path`, or the manifest `path` itself.
@@ -41,11 +44,39 @@ pub fn from_files(files: &[PathBuf]) -> Result<Manifest> {
     let first = files.first().ok_or_else(|| fail(Class::Usage, "no file to build"))?;
     // Without an ending it was meant as a folder.
     if let Some(missing) = files.iter().find(|file| file.extension().is_none() && !file.exists()) {
-        return Err(fail(Class::Usage, format!("no file or folder `{}`", missing.display())).into());
+        let failure = fail(Class::Usage, format!("no file or folder `{}`", missing.display()));
+        // The first one is a file: what follows was meant for the program.
+        let meant = (missing != first)
+            .then(|| format!("arguments go behind `--`: {} -- {}", first.display(), missing.display()));
+        return Err(match meant {
+            Some(hint) => failure.hint(hint).into(),
+            None => failure.into(),
+        });
     }
     let name = image_name(&first.file_stem().unwrap_or_default().to_string_lossy());
     let dir = std::env::current_dir()?;
     let sources = files.iter().map(|f| f.to_string_lossy().into_owned()).collect();
+    let raw = RawManifest { name: Some(name), sources, ..RawManifest::default() };
+    check(raw, &dir).map_err(|bad| fail(Class::Usage, bad.text).into())
+}
+
+/// A manifest for a folder without one: its C files make the program, the folder names the image.
+///
+/// Error (class `Usage`): there are none.
+pub fn from_folder(dir: &Path) -> Result<Manifest> {
+    let mut sources = Vec::new();
+    for entry in std::fs::read_dir(dir).with_context(|| format!("failed to read `{}`", dir.display()))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        sources.extend(Some(name).filter(|name| name.ends_with(".c")));
+    }
+    if sources.is_empty() {
+        return load(dir);
+    }
+    sources.sort();
+    term::say(&format!("no ukl.toml in `{}`: the program is {}", dir.display(), sources.join(", ")));
+    let dir = std::path::absolute(dir)?;
+    let dir = super::fields::absolute(Path::new("/"), &dir.to_string_lossy());
+    let name = image_name(&dir.file_name().unwrap_or_default().to_string_lossy());
     let raw = RawManifest { name: Some(name), sources, ..RawManifest::default() };
     check(raw, &dir).map_err(|bad| fail(Class::Usage, bad.text).into())
 }

@@ -270,7 +270,7 @@ pub(super) struct RawKernel {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(rename = "Machine")]
 pub(super) struct RawMachine {
-    /// Memory with a unit, e.g. `128M` or `1G`. Default: `128M`.
+    /// Memory in MiB or with a unit, e.g. `128M` or `1G`. Default: `128M`.
     #[schemars(regex(pattern = r"^[0-9]+[MG]$"))]
     pub memory: Option<String>,
     /// Number of virtual CPUs. Default: 1.

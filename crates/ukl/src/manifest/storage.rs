@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::fields;
+use crate::base::units;
 
 /// What a disk image holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,21 +125,9 @@ fn repeated<T: PartialEq + Copy>(list: &[T]) -> Option<T> {
     (1..list.len()).find(|&i| list[..i].contains(&list[i])).map(|i| list[i])
 }
 
-/// `64M` or `2G` → MiB. The error is a lower-case fragment.
+/// A disk's size ([`units::size_mib`]) → MiB. The error is a lower-case fragment.
 pub(super) fn size_mib(text: &str) -> Result<u64, String> {
-    let bad = || format!("`{text}` is no size of a disk: write a number with `M`, `G` or `T`, such as `64M`");
-    let digits = text.strip_suffix(['M', 'G', 'T']).ok_or_else(bad)?;
-    let factor = if text.ends_with('M') {
-        1
-    } else if text.ends_with('G') {
-        1 << 10
-    } else {
-        1 << 20
-    };
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(bad());
-    }
-    let mib = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).unwrap_or(u64::MAX);
+    let mib = units::size_mib(text)?;
     if !(SIZE_MIN_MIB..=SIZE_MAX_MIB).contains(&mib) {
         return Err(format!("a disk of `{text}`: from {SIZE_MIN_MIB}M to {}T are possible", SIZE_MAX_MIB >> 20));
     }
@@ -237,7 +226,7 @@ mod tests {
     #[test]
     fn sizes_of_disks() {
         assert_eq!((size_mib("8M"), size_mib("2G"), size_mib("16T")), (Ok(8), Ok(2048), Ok(16 << 20)));
-        for bad in ["", "64", "M", "-1M", "+64M", "64m", "1.5G", "7M", "17T", "99999999999999999999T", "64MB"] {
+        for bad in ["", "M", "-1M", "+64M", "1.5G", "7M", "17T", "99999999999999999999T"] {
             assert!(size_mib(bad).is_err(), "{bad}");
         }
     }

@@ -20,6 +20,7 @@ use super::logs::LogsArgs;
 use super::man::ManArgs;
 use super::menuconfig::MenuconfigArgs;
 use super::prefix::PrefixArgs;
+use super::ps::PsArgs;
 use super::rm::RmArgs;
 use super::run::RunArgs;
 use super::script::ScriptArgs;
@@ -41,7 +42,7 @@ Exit codes:
 
 /// Turn a C program into a Linux image that runs it inside the kernel.
 #[derive(Debug, Parser)]
-#[command(name = "ukl", version, max_term_width = 100, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "ukl", version, max_term_width = 100, after_help = EXIT_CODES)]
 #[command(infer_subcommands = false, arg_required_else_help = true)]
 pub struct Cli {
     /// Options that every command takes.
@@ -109,7 +110,7 @@ pub enum Command {
     /// Build, then run
     Up(UpArgs),
     /// List the guests that run in the background, and those that ended
-    Ps,
+    Ps(PsArgs),
     /// Print what a guest in the background prints
     Logs(LogsArgs),
     /// Stop guests: SIGTERM to the program, SIGKILL after a while
@@ -137,6 +138,8 @@ pub enum Command {
     Clean(CleanArgs),
     /// Show or prune what builds share
     Cache(CacheArgs),
+    /// Print the version
+    Version,
     /// Print a completion script
     Completions(CompletionsArgs),
     /// Print the manual page, or write one page per command
@@ -171,11 +174,11 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Run", &["run", "up", "ps", "logs", "stop", "kill", "rm"]),
     ("Look", &["inspect", "explain", "doctor"]),
     ("Measure", &["test", "bench"]),
-    ("Keep", &["update", "clean", "cache", "completions", "man"]),
+    ("Keep", &["update", "clean", "cache", "version", "completions", "man"]),
 ];
 
 /// Verbs that neither build a kernel nor read the source of one.
-const WITHOUT_KERNEL: [&str; 18] = [
+const WITHOUT_KERNEL: [&str; 19] = [
     "list",
     "init",
     "env",
@@ -192,6 +195,7 @@ const WITHOUT_KERNEL: [&str; 18] = [
     "doctor",
     "clean",
     "cache",
+    "version",
     "completions",
     "man",
 ];

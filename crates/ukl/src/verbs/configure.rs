@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::answer::Answer;
-use super::options::{Plat, PlatOption};
+use super::options::{Plat, PlatOption, ProjectOption};
 use super::set::{finish, open};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
@@ -19,8 +19,11 @@ use crate::tools::settings::{self, Change, Kernel};
 #[derive(Debug, Clone, Args)]
 pub struct ConfigureArgs {
     /// The project's folder, or its ukl.toml [default: the current folder]
-    #[arg(value_name = "DIR")]
-    pub project: Option<PathBuf>,
+    #[arg(value_name = "DIR", conflicts_with = "project")]
+    pub dir: Option<PathBuf>,
+    /// The same, as the other verbs on a project take it.
+    #[command(flatten)]
+    pub project: ProjectOption,
     /// The platform.
     #[command(flatten)]
     pub plat: PlatOption,
@@ -45,7 +48,7 @@ fn memory(text: &str) -> std::result::Result<String, String> {
 
 /// `ukl configure`.
 pub(super) fn configure(env: &Env, args: &ConfigureArgs) -> Result<Answer> {
-    let (manifest, mut edit) = open(args.project.as_ref())?;
+    let (manifest, mut edit) = open(&args.project.or(args.dir.as_deref()))?;
     let ConfigureArgs { plat, cpus, memory, set, unset, .. } = args.clone();
     let asked = plat.plat.is_some() || cpus.is_some() || memory.is_some() || !set.is_empty() || !unset.is_empty();
     let mut wanted = Wanted { plat: plat.plat, cpus, memory, set, unset };

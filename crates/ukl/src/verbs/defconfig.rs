@@ -31,7 +31,7 @@ pub struct DefconfigArgs {
 
 /// `ukl defconfig`.
 pub(super) fn defconfig(env: &Env, args: &DefconfigArgs) -> Result<Answer> {
-    let (manifest, mut edit) = open(Some(&project::of_options(&args.project)?))?;
+    let (manifest, mut edit) = open(&project::of_options(&args.project)?)?;
     if args.save {
         let lines: String = edit.config().iter().map(|line| format!("{line}\n")).collect();
         if !env.shell.dry_run {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{json, Value};
 
@@ -14,6 +14,7 @@ use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::Cmd;
 use crate::base::term;
+use crate::base::units;
 use crate::base::workdir::ImageDir;
 use crate::boot::Outcome;
 use crate::image::folder;
@@ -125,7 +126,7 @@ fn start(
     for (name, value) in initrd::environment(&program.env) {
         cmd = cmd.env(name, value);
     }
-    let limit = options.machine.timeout.map(Duration::from_secs);
+    let limit = options.machine.timeout;
     let begin = Instant::now();
     let Some((status, output)) = env.shell.attend(&cmd, json, limit)? else {
         return Ok(Answer::new("", json!({ "folder": dir.root(), "stages": stages, "run": Value::Null })));
@@ -140,7 +141,7 @@ fn start(
     match outcome {
         Outcome::Signaled(signal) => term::say(&format!("`{}` was killed by signal {signal}", program.name)),
         Outcome::Timeout => {
-            term::say(&format!("`{}` did not end within {} s", program.name, limit.unwrap_or_default().as_secs()));
+            term::say(&format!("`{}` did not end within {}", program.name, units::words(limit.unwrap_or_default())));
         }
         _ => {}
     }

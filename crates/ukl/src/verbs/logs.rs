@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::answer::Answer;
-use crate::base::error::Result;
+use crate::base::error::{fail, Class, Result};
 use crate::base::run::interrupted;
 use crate::base::term;
 use crate::base::workdir::Guests;
@@ -21,25 +21,40 @@ const TICK: Duration = Duration::from_millis(50);
 /// `ukl logs`.
 #[derive(Debug, Clone, Args)]
 pub struct LogsArgs {
-    /// The guest
-    pub name: String,
+    /// The guest [default: the only one that runs]
+    pub name: Option<String>,
     /// Go on until the guest ends
     #[arg(short, long)]
     pub follow: bool,
+    /// Begin with the last so many lines
+    #[arg(short = 'n', long = "tail", value_name = "N", visible_alias = "lines")]
+    pub tail: Option<usize>,
+    /// What docker has and a console has not: times
+    #[arg(long, value_name = "TIME", hide = true)]
+    pub since: Option<String>,
 }
 
 /// Prints what a guest's console showed, and with `-f` what it shows, until it ends.
 pub(super) fn logs(args: &LogsArgs, json: bool) -> Result<Answer> {
     let all = Guests::from_env()?;
-    let guest = guests::find(&all, &args.name)?;
+    if args.since.is_some() {
+        let failure = fail(Class::Usage, "a console's lines have no times");
+        return Err(failure.hint("`ukl logs -n 20` shows the last lines").into());
+    }
+    let name = guests::meant(&all, &args.name.iter().cloned().collect::<Vec<_>>())?.remove(0);
+    let guest = guests::find(&all, &name)?;
     let path = guest.dir.run().console();
     let mut file = File::open(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     let mut kept = Vec::new();
+    let mut tail = args.tail;
     loop {
         // Asked before it is read: what comes after the end is nothing.
-        let is_over = !args.follow || !guests::find(&all, &args.name).is_ok_and(|guest| guest.state.is_alive());
+        let is_over = !args.follow || !guests::find(&all, &name).is_ok_and(|guest| guest.state.is_alive());
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
+        if let Some(lines) = tail.take() {
+            bytes.drain(..last_lines(&bytes, lines));
+        }
         if json {
             kept.append(&mut bytes);
         } else {
@@ -51,5 +66,27 @@ pub(super) fn logs(args: &LogsArgs, json: bool) -> Result<Answer> {
         std::thread::sleep(TICK);
     }
     let text = String::from_utf8_lossy(&kept).into_owned();
-    Ok(Answer::new("", json!({ "name": args.name, "console": text, "console_log": path })))
+    Ok(Answer::new("", json!({ "name": name, "console": text, "console_log": path })))
+}
+
+/// Where the last `lines` lines of `text` begin; a line without its end counts.
+fn last_lines(text: &[u8], lines: usize) -> usize {
+    let body = text.strip_suffix(b"\n").unwrap_or(text);
+    let ends = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+    match lines {
+        0 => text.len(),
+        _ => ends.map(|(at, _)| at + 1).nth(lines - 1).unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_of_a_console() {
+        let tail = |text: &'static str, lines| &text[last_lines(text.as_bytes(), lines)..];
+        assert_eq!((tail("a\nb\nc\n", 2), tail("a\nb\nc", 1), tail("a\nb\n", 5)), ("b\nc\n", "c", "a\nb\n"));
+        assert_eq!((tail("a\n\n", 1), tail("a\n", 0), tail("", 3)), ("\n", "", ""));
+    }
 }

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use clap::Args;
 
 use super::answer::Answer;
+use super::options::ProjectOption;
 use super::set::{finish, open};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
@@ -17,13 +18,16 @@ use crate::tools::settings::{self, Change};
 #[derive(Debug, Clone, Args)]
 pub struct MenuconfigArgs {
     /// The project's folder, or its ukl.toml [default: the current folder]
-    #[arg(value_name = "DIR")]
-    pub project: Option<PathBuf>,
+    #[arg(value_name = "DIR", conflicts_with = "project")]
+    pub dir: Option<PathBuf>,
+    /// The same, as the other verbs on a project take it.
+    #[command(flatten)]
+    pub project: ProjectOption,
 }
 
 /// `ukl menuconfig`.
 pub(super) fn menuconfig(env: &Env, args: &MenuconfigArgs) -> Result<Answer> {
-    let (manifest, mut edit) = open(args.project.as_ref())?;
+    let (manifest, mut edit) = open(&args.project.or(args.dir.as_deref()))?;
     if !env.shell.dry_run && !term::is_interactive() {
         let failure = fail(Class::Usage, "`menuconfig` needs a terminal");
         return Err(failure.hint("`ukl set OPTION` and `ukl defconfig FILE` do not").into());

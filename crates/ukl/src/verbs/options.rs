@@ -1,9 +1,11 @@
 //! Options that several verbs take.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::base::units;
 use crate::manifest::{self, Disk, Share};
 
 /// What to build, and where the image is.
@@ -37,6 +39,13 @@ pub struct ProjectOption {
     /// The project's folder, or its ukl.toml [default: the current folder]
     #[arg(short = 'C', long = "project", value_name = "DIR")]
     pub project: Option<PathBuf>,
+}
+
+impl ProjectOption {
+    /// The project: `-C DIR`, or `dir`, or the current folder.
+    pub fn or(&self, dir: Option<&Path>) -> PathBuf {
+        self.project.as_deref().or(dir).unwrap_or(Path::new(".")).to_owned()
+    }
 }
 
 /// Where the program runs.
@@ -83,9 +92,9 @@ pub struct MachineOptions {
     /// Number of CPUs
     #[arg(long, alias = "smp", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), help_heading = "Boot options")]
     pub cpus: Option<u32>,
-    /// Stop the guest after so many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Boot options")]
-    pub timeout: Option<u64>,
+    /// Stop the guest after so long: seconds, or as 5m
+    #[arg(long, value_name = "TIME", value_parser = units::limit, help_heading = "Boot options")]
+    pub timeout: Option<Duration>,
 }
 
 /// `--accel`.

@@ -13,7 +13,9 @@ use crate::tools::pins;
 /// The manifest that `target` names: a folder, a `ukl.toml`, plain C files, or a program of `ukl cc`.
 pub(super) fn manifest(target: &Target) -> Result<Manifest> {
     match target.target.as_slice() {
+        [] if lacks_manifest(Path::new(".")) => manifest::from_folder(Path::new(".")),
         [] => manifest::load(Path::new(".")),
+        [one] if lacks_manifest(one) => manifest::from_folder(one),
         [one] if one.is_dir() || one.extension().is_some_and(|e| e == "toml") => manifest::load(one),
         [one] if is_program(one) => manifest::from_program(one),
         files => match files.iter().find(|file| file.is_dir()) {
@@ -59,10 +61,15 @@ pub(super) fn of_options(option: &ProjectOption) -> Result<PathBuf> {
 /// True when `target` names a project with a manifest of its own.
 pub(super) fn has_manifest(target: &Target) -> bool {
     match target.target.as_slice() {
-        [] => true,
-        [one] => one.is_dir() || one.extension().is_some_and(|e| e == "toml"),
+        [] => !lacks_manifest(Path::new(".")),
+        [one] => !lacks_manifest(one) && one.is_dir() || one.extension().is_some_and(|e| e == "toml"),
         _ => false,
     }
+}
+
+/// A folder without `ukl.toml`.
+fn lacks_manifest(dir: &Path) -> bool {
+    dir.is_dir() && !dir.join("ukl.toml").exists()
 }
 
 /// A linked ELF file, and no object or archive.

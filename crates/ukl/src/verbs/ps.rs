@@ -1,11 +1,20 @@
 //! `ukl ps`: the guests in the background.
 
+use clap::Args;
 use serde_json::{json, Value};
 
 use super::answer::Answer;
 use crate::base::error::Result;
 use crate::base::workdir::Guests;
 use crate::guests::{self, Guest};
+
+/// `ukl ps`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct PsArgs {
+    /// Also those that ended, which are always listed
+    #[arg(short, long, hide = true)]
+    pub all: bool,
+}
 
 /// Lists guests.
 pub(super) fn ps() -> Result<Answer> {

@@ -1,7 +1,5 @@
 //! `ukl run`: boots the image that was built last, and ends as its program did.
 
-use std::time::Duration;
-
 use clap::Args;
 use serde_json::{json, Value};
 
@@ -11,6 +9,7 @@ use super::{linuxu, project, ps};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::term;
+use crate::base::units;
 use crate::base::workdir::{Guests, ImageDir};
 use crate::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
 use crate::guests;
@@ -93,7 +92,7 @@ pub(super) fn machine(options: &MachineOptions, what: What) -> Options {
         },
         memory_mib: options.memory,
         cpus: options.cpus,
-        timeout: options.timeout.map(Duration::from_secs),
+        timeout: options.timeout,
         ..Options::new(what)
     }
 }
@@ -105,8 +104,8 @@ fn judge(image: &Image, run: &BootRun, options: &Options) -> Result<u8> {
         Outcome::Signaled(signal) => term::say(&format!("`{}` was killed by signal {signal}", image.info.name)),
         Outcome::Panic(text) => term::say(&format!("{} {text}", term::paint("1;31", "the guest kernel panicked:"))),
         Outcome::Timeout => {
-            let limit = options.timeout.unwrap_or_default().as_secs();
-            term::say(&format!("`{}` did not end within {limit} s", image.info.name));
+            let limit = units::words(options.timeout.unwrap_or_default());
+            term::say(&format!("`{}` did not end within {limit}", image.info.name));
         }
         Outcome::NoStatus => {}
     }

@@ -1,6 +1,6 @@
 //! `ukl set` and `ukl unset`: kernel options of a project; only `ukl.toml` changes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use serde_json::json;
@@ -27,14 +27,13 @@ pub struct OptionsArgs {
 }
 
 /// The project that a command works on.
-pub(super) fn open(project: Option<&PathBuf>) -> Result<(Manifest, Edit)> {
-    let path = project.map_or(Path::new("."), PathBuf::as_path);
-    Ok((manifest::load(path)?, Edit::open(path)?))
+pub(super) fn open(project: &Path) -> Result<(Manifest, Edit)> {
+    Ok((manifest::load(project)?, Edit::open(project)?))
 }
 
 /// `ukl set`.
 pub(super) fn set(env: &Env, args: &OptionsArgs) -> Result<Answer> {
-    let (manifest, mut edit) = open(Some(&project::of_options(&args.project)?))?;
+    let (manifest, mut edit) = open(&project::of_options(&args.project)?)?;
     let kernel = settings::open(env, &manifest)?;
     let change = settings::set(&kernel, &mut edit, &args.options)?;
     finish(env, &edit, change)
@@ -42,7 +41,7 @@ pub(super) fn set(env: &Env, args: &OptionsArgs) -> Result<Answer> {
 
 /// `ukl unset`.
 pub(super) fn unset(env: &Env, args: &OptionsArgs) -> Result<Answer> {
-    let (manifest, mut edit) = open(Some(&project::of_options(&args.project)?))?;
+    let (manifest, mut edit) = open(&project::of_options(&args.project)?)?;
     let kernel = settings::open(env, &manifest)?;
     let change = settings::unset(&kernel, &mut edit, &args.options)?;
     finish(env, &edit, change)

@@ -1,11 +1,12 @@
 //! `ukl update`: the distribution's sources as they are now.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
 use super::answer::Answer;
+use super::options::ProjectOption;
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::manifest;
@@ -15,13 +16,16 @@ use crate::tools::pins;
 #[derive(Debug, Clone, Args)]
 pub struct UpdateArgs {
     /// The project's folder, or its ukl.toml [default: the current folder]
-    #[arg(value_name = "DIR")]
-    pub project: Option<PathBuf>,
+    #[arg(value_name = "DIR", conflicts_with = "project")]
+    pub dir: Option<PathBuf>,
+    /// The same, as the other verbs on a project take it.
+    #[command(flatten)]
+    pub project: ProjectOption,
 }
 
 /// `ukl update`.
 pub(super) fn update(env: &Env, args: &UpdateArgs) -> Result<Answer> {
-    let manifest = manifest::load(args.project.as_deref().unwrap_or(Path::new(".")))?;
+    let manifest = manifest::load(&args.project.or(args.dir.as_deref()))?;
     if env.shell.dry_run {
         return Err(fail(Class::Usage, "an update cannot be a dry run").into());
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
 mod failures;
+mod habits;
 mod host;
 mod images;
 mod linuxu;

@@ -66,7 +66,7 @@ fn usage_errors_end_with_2() {
     let world = World::new();
     world.ukl::<&str>(&[]).fails(2, &["Usage: ukl"]);
     world.ukl(&["biuld"]).fails(2, &["unrecognized subcommand 'biuld'", "'build'"]);
-    world.ukl(&["up", "--memory", "12"]).fails(2, &["`12` is no memory size: write a number with `M` or `G`"]);
+    world.ukl(&["up", "--memory", "12k"]).fails(2, &["`12k` is no size: write a number of MiB, or one with a unit"]);
     world.ukl(&["up", "-p", "80"]).fails(2, &["`80` is no port pair"]);
     world.ukl(&["up", "--cpus", "0"]).fails(2, &["0 is not in 1..=64"]);
     world.ukl(&["up", "--net", "vde"]).fails(2, &["`vde` is no network: write `user`, `none`, `tap=NAME`"]);

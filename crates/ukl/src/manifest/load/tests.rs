@@ -83,8 +83,8 @@ const BAD: &[(&str, &str)] = &[
         "ukl.toml:5: `data` is no absolute guest path without empty parts, `.` or `..`",
     ),
     (
-        "[[disks]]\npath = \"d\"\nsize = \"64\"\nmount = \"/d\"",
-        "ukl.toml:5: `64` is no size of a disk: write a number with `M`, `G` or `T`, such as `64M`",
+        "[[disks]]\npath = \"d\"\nsize = \"64k\"\nmount = \"/d\"",
+        "ukl.toml:5: `64k` is no size: write a number of MiB, or one with a unit: `64`, `512M`, `512mb`, `2GiB`, `1T`",
     ),
     (
         "[[disks]]\npath = \"d\"\nsize = \"1M\"\nmount = \"/d\"",
@@ -135,8 +135,8 @@ const BAD: &[(&str, &str)] = &[
         "ukl.toml:4: `CONFIG_NET` is set twice: `CONFIG_NET=y` and `CONFIG_NET=n`",
     ),
     (
-        "[machine]\nmemory = \"128\"",
-        "ukl.toml:4: `128` is no memory size: write a number with `M` or `G`, such as `128M`",
+        "[machine]\nmemory = \"128k\"",
+        "ukl.toml:4: `128k` is no size: write a number of MiB, or one with a unit: `64`, `512M`, `512mb`, `2GiB`, `1T`",
     ),
     ("[machine]\nmemory = \"8M\"", "ukl.toml:4: `8M` is not between 16M and 1024G"),
     ("[machine]\ncpus = 0", "ukl.toml:4: 0 CPUs: a machine has 1 to 64"),

@@ -1,0 +1,75 @@
+//! What people type because other tools take it: it works, or the error says what to type.
+
+use crate::world::World;
+
+#[test]
+fn version_and_help_are_commands_too() {
+    let world = World::new();
+    let done = world.ukl(&["version"]);
+    assert_eq!((done.code, done.out), (Some(0), world.ukl(&["--version"]).out));
+    let done = world.ukl(&["help", "run"]);
+    assert_eq!((done.code, done.out), (Some(0), world.ukl(&["run", "--help"]).out));
+    assert_eq!(world.ukl(&["help"]).out, world.ukl(&["--help"]).out);
+}
+
+#[test]
+fn guests_need_no_name_when_one_runs_and_none_is_an_error_that_says_so() {
+    let world = World::new();
+    assert_eq!(world.ukl(&["ps", "-a"]).out, world.ukl(&["ps"]).out);
+    for verb in ["stop", "logs"] {
+        world.ukl(&[verb]).fails(2, &["no guest runs in the background", "ukl ps"]);
+    }
+    let done = world.ukl(&["stop", "--all"]);
+    assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
+    world.ukl(&["stop", "--all", "a"]).fails(2, &["cannot be used with"]);
+    world.ukl(&["logs", "a", "--since", "1h"]).fails(2, &["a console's lines have no times", "ukl logs -n 20"]);
+}
+
+#[test]
+fn sizes_and_times_are_read_in_every_usual_form() {
+    let world = World::new();
+    world.write("a.c", "int main(void) { return 0; }\n");
+    for memory in ["64", "64mb", "512m", "1GiB"] {
+        // The words were understood: what is missing is the image.
+        world.ukl(&["run", "a.c", "--memory", memory, "--timeout", "5m"]).fails(2, &["no image in"]);
+    }
+    world
+        .ukl(&["run", "a.c", "--timeout", "5 m"])
+        .fails(2, &["`5 m` is no time: write a number of seconds", "`1h30m`"]);
+    world.ukl(&["run", "a.c", "--timeout", "0"]).fails(2, &["a limit of no time at all"]);
+    world.ukl(&["stop", "a", "--timeout", "soon"]).fails(2, &["`soon` is no time"]);
+}
+
+#[test]
+fn an_argument_without_dashes_in_front_is_told_where_it_belongs() {
+    let world = World::new();
+    world.write("a.c", "int main(void) { return 0; }\n");
+    world.ukl(&["run", "a.c", "one"]).fails(2, &["no file or folder `one`", "arguments go behind `--`: a.c -- one"]);
+    world.ukl(&["run", "one"]).fails(2, &["no file or folder `one`"]);
+}
+
+#[test]
+fn a_folder_of_c_files_is_a_program() {
+    let world = World::builder();
+    world.write("b.c", "int answer(void) { return 41; }\n");
+    world.write("a.c", "int answer(void);\nint main(void) { return answer(); }\n");
+    let done = world.ukl(&["up", "--plat", "linuxu"]);
+    assert_eq!(done.code, Some(41), "{done:?}");
+    assert!(done.err.contains("no ukl.toml in `.`: the program is a.c, b.c"), "{done:?}");
+    assert!(world.at("project/build/project/twin").exists());
+    assert!(!world.at("project/ukl.lock").exists(), "plain files have no project");
+}
+
+#[test]
+fn the_project_is_named_in_the_same_way_everywhere() {
+    let world = World::new();
+    world.write("ukl.toml", "name = \"a\"\nsources = [\"a.c\"]\n");
+    world.write("a.c", "int main(void) { return 0; }\n");
+    for words in [["configure", "-C", ".", "--cpus", "2"], ["configure", ".", "--memory", "64mb", "--cpus=2"]] {
+        let done = world.ukl(&words);
+        assert_eq!(done.code, Some(0), "{done:?}");
+    }
+    let text = std::fs::read_to_string(world.at("project/ukl.toml")).unwrap();
+    assert!(text.contains("cpus = 2") && text.contains("memory = \"64mb\""), "{text}");
+    world.ukl(&["configure", ".", "-C", ".", "--cpus", "1"]).fails(2, &["cannot be used with"]);
+}
