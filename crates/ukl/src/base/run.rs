@@ -47,7 +47,43 @@ pub struct Cmd {
     limit: Duration,
     probe: bool,
     arg0: Option<OsString>,
-    bare: bool,
+    inherits: Inherits,
+}
+
+/// What a program gets of our own environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inherits {
+    /// Nothing.
+    Nothing,
+    /// What [`chosen`] says: no build of ours may depend on more.
+    Chosen,
+    /// Everything: the program is the user's own, or stands for one that they called.
+    All,
+}
+
+/// May our tools see this variable? Where things are, who asks, how to reach the network; no compiler's or make's
+/// own settings, and neither `PWD`, which the kernel's makefiles give to a shell unquoted, nor a locale.
+fn chosen(name: &OsStr) -> bool {
+    const NAMES: [&str; 14] = [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "TERM",
+        "TMPDIR",
+        "TZ",
+        "NO_COLOR",
+        "NO_PROXY",
+        "no_proxy",
+        "APT_CONFIG",
+        "DEBIAN_FRONTEND",
+        "RUST_BACKTRACE",
+    ];
+    const STARTS: [&str; 5] = ["XDG_", "SSL_", "CURL_", "CCACHE_", "SUDO_"];
+    let name = name.to_string_lossy();
+    let proxy = name.ends_with("_proxy") || name.ends_with("_PROXY");
+    proxy || NAMES.contains(&&*name) || STARTS.iter().any(|start| name.starts_with(start))
 }
 
 /// What a finished command left.
@@ -76,7 +112,7 @@ impl Cmd {
             limit: Duration::from_secs(3600),
             probe: false,
             arg0: None,
-            bare: false,
+            inherits: Inherits::Chosen,
         }
     }
 
@@ -88,7 +124,13 @@ impl Cmd {
 
     /// Nothing is inherited from our own environment.
     pub fn bare_env(mut self) -> Self {
-        self.bare = true;
+        self.inherits = Inherits::Nothing;
+        self
+    }
+
+    /// Everything is inherited from our own environment: the program is the user's own.
+    pub fn whole_env(mut self) -> Self {
+        self.inherits = Inherits::All;
         self
     }
 
@@ -110,7 +152,7 @@ impl Cmd {
         self
     }
 
-    /// Sets one environment variable on top of the inherited ones.
+    /// Sets one environment variable on top of the inherited ones, which are chosen ones unless said otherwise.
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
         self
@@ -161,7 +203,7 @@ impl Cmd {
         if let Some(cwd) = &self.cwd {
             words.push(format!("cd {} &&", quote(cwd.as_os_str())));
         }
-        if self.bare {
+        if self.inherits == Inherits::Nothing {
             words.push("env -i".into());
         }
         for (key, value) in &self.env {
@@ -177,8 +219,14 @@ impl Cmd {
         if let Some(name) = &self.arg0 {
             command.arg0(name);
         }
-        if self.bare {
-            command.env_clear();
+        match (self.inherits, &self.cwd) {
+            (Inherits::Nothing, _) => drop(command.env_clear()),
+            (Inherits::Chosen, _) => {
+                command.env_clear().envs(std::env::vars_os().filter(|(name, _)| chosen(name)));
+            }
+            // A shell would say where it is.
+            (Inherits::All, Some(cwd)) => drop(command.env("PWD", cwd)),
+            (Inherits::All, None) => {}
         }
         command.args(&self.args).envs(self.env.iter().map(|(k, v)| (k, v)));
         if let Some(cwd) = &self.cwd {
@@ -462,6 +510,29 @@ mod tests {
         let cmd = Cmd::new("sh").args(["-c", "cat; echo err >&2; exit 3"]).stdin("in");
         let output = Shell::default().run(&cmd).unwrap();
         assert_eq!((output.status.code(), output.stdout, output.stderr), (Some(3), b"in".to_vec(), b"err\n".to_vec()));
+    }
+
+    #[test]
+    fn the_environment_is_chosen_and_not_inherited() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = |cmd: Cmd| String::from_utf8(Shell::default().run(&cmd.cwd(dir.path())).unwrap().stdout).unwrap();
+        let has = |text: &str, name: &str| text.lines().any(|line| line.starts_with(&format!("{name}=")));
+        let text = seen(Cmd::new("env").env("MINE", "yes"));
+        assert!(has(&text, "PATH") && has(&text, "MINE"), "{text}");
+        // Cargo sets the first, each shell the second.
+        assert!(!has(&text, "CARGO_MANIFEST_DIR") && !has(&text, "PWD"), "{text}");
+        let text = seen(Cmd::new("env").whole_env());
+        assert!(has(&text, "CARGO_MANIFEST_DIR"), "{text}");
+        assert!(text.contains(&format!("PWD={}\n", dir.path().display())), "{text}");
+        assert_eq!(seen(Cmd::new("/usr/bin/env").bare_env()), "");
+        for name in
+            ["PWD", "OLDPWD", "MAKEFLAGS", "GCC_EXEC_PREFIX", "CPATH", "LANG", "LC_ALL", "KBUILD_OUTPUT", "ARCH"]
+        {
+            assert!(!chosen(OsStr::new(name)), "{name}");
+        }
+        for name in ["HOME", "https_proxy", "XDG_CACHE_HOME", "CCACHE_DIR"] {
+            assert!(chosen(OsStr::new(name)), "{name}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Two archives, one behind the other: what changes with each run (commands, twin, shell) as it
 //! is, and what an image always has, compressed. The kernel unpacks both.
 
+mod files;
 mod base;
 mod overlay;
 

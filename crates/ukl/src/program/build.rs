@@ -124,7 +124,7 @@ impl Build<'_> {
             flags.push(format!("-ffile-prefix-map={}=.", place.display()));
         }
         let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let mut cmd = Cmd::new(program).args(args).cwd(&cwd).env("LC_ALL", "C.UTF-8").log(&self.log);
+        let mut cmd = Cmd::new(program).whole_env().args(args).cwd(&cwd).env("LC_ALL", "C.UTF-8").log(&self.log);
         for (key, value) in wrapper::environment(self.tools, Some(&self.prefix))? {
             cmd = cmd.env(key, value);
         }

@@ -75,11 +75,11 @@ fn cc(words: &[String]) -> Result<u8> {
     let tools = from_env()?;
     let prefix = std::env::var_os(PREFIX).filter(|prefix| !prefix.is_empty()).map(PathBuf::from);
     let args = args::cc(&tools, words, prefix.as_deref())?;
-    Err(run::replace(&Cmd::new(&tools.toolchain.cc).args(args)))
+    Err(run::replace(&Cmd::new(&tools.toolchain.cc).whole_env().args(args)))
 }
 
 fn ar(words: &[String]) -> Result<u8> {
-    Err(run::replace(&Cmd::new(&from_env()?.toolchain.ar).args(words)))
+    Err(run::replace(&Cmd::new(&from_env()?.toolchain.ar).whole_env().args(words)))
 }
 
 fn ld(words: &[String]) -> Result<u8> {

@@ -26,7 +26,9 @@ pub(super) fn man(mut command: clap::Command, args: &ManArgs) -> Result<Answer> 
         return Ok(Answer::new(text.clone(), json!({ "page": text })));
     };
     let mut pages = Vec::new();
-    for command in std::iter::once(&command).chain(command.get_subcommands().filter(|command| !command.is_hide_set())) {
+    for command in std::iter::once(&command)
+        .chain(command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help"))
+    {
         let man = clap_mangen::Man::new(command.clone());
         let path = dir.join(man.get_filename());
         let mut page = Vec::new();

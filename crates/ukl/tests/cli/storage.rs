@@ -58,7 +58,7 @@ fn options_that_make_no_sense_are_refused() {
     for (words, parts) in [
         (["--disk", "d.img:/data"], ["there is no disk image `", "`--disk FILE:64M:/mount/point`"]),
         (["--disk", "dir:8M:/data"], ["is a folder", "name a file in it: `"]),
-        (["--disk", "d.img:64:/data"], ["`64` is no size of a disk", "such as `64M`"]),
+        (["--disk", "d.img:64k:/data"], ["`64k` is no size", "`512M`"]),
         (["--disk", "d.img:8M:data"], ["`data` is none of ro, rw, raw", "no absolute path in the guest"]),
         (["--share", "dir:/proc"], ["nothing can be mounted at `/proc`", "needs what lies there"]),
         (["--share", "a.c:/a"], ["is no folder", "only folders are shared"]),

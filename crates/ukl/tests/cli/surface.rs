@@ -4,7 +4,8 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 31] = [
+const COMMANDS: [&str; 32] = [
+    "version",
     "script",
     "update",
     "explain",
@@ -76,7 +77,7 @@ fn usage_errors_end_with_2() {
     world.ukl(&["run", "--name", "a"]).fails(2, &["--detach"]);
     world.ukl(&["run", "-d", "--name", "../a"]).fails(2, &["`../a` is no name"]);
     world.ukl(&["kill", "-s", "NONE", "a"]).fails(2, &["`NONE` is no signal", "HUP"]);
-    world.ukl(&["stop"]).fails(2, &["NAME"]);
+    world.ukl(&["kill"]).fails(2, &["NAME"]);
     world.ukl(&["up", "--shell", "--twin"]).fails(2, &["cannot be used with"]);
     world.ukl(&["test", "--suite", "posx"]).fails(2, &["posx", "posix"]);
     world.ukl(&["test", "--record", "x"]).fails(2, &["--suite"]);

@@ -1,17 +1,15 @@
 //! What an image always has: folders and nodes of `initrd/files.list`, the trigger, the manifest's files, init.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use formats::newc::{self, Entry, Kind};
-use walkdir::WalkDir;
 
+use super::files::guest_entries;
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Shell};
 use crate::base::workdir::{self, Cache};
-use crate::manifest::{GuestFile, Manifest};
+use crate::manifest::Manifest;
 use crate::program::link;
 use crate::program::musl::Sysroot;
 use crate::program::toolchain::Toolchain;
@@ -159,35 +157,6 @@ fn parse_line(words: &[&str]) -> Result<Entry> {
     Ok(Entry { path: path.into(), mode: octal(mode)?, uid: uid.parse()?, gid: gid.parse()?, kind })
 }
 
-/// A file or folder of the manifest with everything in it.
-fn guest_entries(file: &GuestFile) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for found in WalkDir::new(&file.src).sort_by_file_name().follow_root_links(true) {
-        let failure = |what: String| fail(Class::App, format!("file `{}` of the manifest: {what}", file.src.display()));
-        let found = found.map_err(|error| failure(error.to_string()))?;
-        let inside = found.path().strip_prefix(&file.src).unwrap_or(Path::new(""));
-        let path = if inside.as_os_str().is_empty() {
-            file.dst.clone()
-        } else {
-            format!("{}/{}", file.dst.trim_end_matches('/'), inside.display())
-        };
-        let kind = found.file_type();
-        let is_folder = kind.is_dir() || found.path().is_dir() && !kind.is_symlink();
-        let mode = fs::metadata(found.path()).map(|meta| meta.permissions().mode() & 0o7777);
-        let own = file.mode.filter(|_| !is_folder);
-        let entry = if is_folder {
-            Entry::dir(path, mode.unwrap_or(0o755))
-        } else if kind.is_symlink() && found.depth() > 0 {
-            Entry::symlink(path, fs::read_link(found.path())?.display().to_string())
-        } else {
-            let bytes = fs::read(found.path()).map_err(|error| failure(error.to_string()))?;
-            Entry::file(path, own.or(mode.ok()).unwrap_or(0o644), bytes)
-        };
-        entries.push(entry);
-    }
-    Ok(entries)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,26 +175,5 @@ mod tests {
     fn a_line_that_is_not_understood_is_an_error_with_its_number() {
         let error = format!("{:#}", parse_list("dir /a 0755 0 0\npipe /b 0600 0 0\n").unwrap_err());
         assert!(error.contains("files.list:2") && error.contains("pipe"), "{error}");
-    }
-
-    #[test]
-    fn a_folder_of_the_manifest_comes_with_everything_in_it() {
-        let dir = tempfile::tempdir().unwrap();
-        workdir::write_atomic(&dir.path().join("www/a/b.txt"), b"b").unwrap();
-        std::os::unix::fs::symlink("a/b.txt", dir.path().join("www/link")).unwrap();
-        let file = GuestFile { src: dir.path().join("www"), dst: "/srv".into(), mode: Some(0o600) };
-        let entries = guest_entries(&file).unwrap();
-        let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
-        assert_eq!(paths, ["/srv", "/srv/a", "/srv/a/b.txt", "/srv/link"]);
-        assert_eq!(entries[2].mode, 0o600, "the manifest's mode is for files");
-        assert_eq!(entries[3].kind, Kind::Symlink("a/b.txt".into()));
-    }
-
-    #[test]
-    fn a_missing_file_is_the_programs_fault_and_named() {
-        let file = GuestFile { src: "/no/such/file".into(), dst: "/x".into(), mode: None };
-        let (text, code) = crate::base::error::render(&guest_entries(&file).unwrap_err());
-        assert!(text.contains("/no/such/file"), "{text}");
-        assert_eq!(code, Class::App.exit_code());
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn link(cache: &Cache, tools: &Tools, words: &[String]) -> Result<u8>
     let ld = &tools.toolchain.ld;
     let output = match &line.output {
         Some(output) if !line.relocatable && !line.foreign => PathBuf::from(output),
-        _ => return Err(run::replace(&Cmd::new(ld).args(words))),
+        _ => return Err(run::replace(&Cmd::new(ld).whole_env().args(words))),
     };
     let cmd = Cmd::new(ld).args(executable(&line)).arg("-o").arg(&output);
     let code = call(&cmd)?;
