@@ -11,6 +11,17 @@ pub const SERVERS: [&str; 4] = ["redis", "memcached", "nginx", "tcp_server"];
 /// Public suites: name, title, where the results are.
 const SUITES: [(&str, &str); 2] = [("posix", "Open POSIX Test Suite 1.5.2"), ("uring", "liburing 2.3")];
 
+/// What `ukl bench calls` measures under its short names.
+const CALLS: [(&str, &str); 7] = [
+    ("nothing", "nothing: the loop alone"),
+    ("read", "`read`, a byte of `/dev/zero`"),
+    ("write", "`write`, a byte to `/dev/null`"),
+    ("pipe", "`pipe`: a byte to another process and one back"),
+    ("fault", "`fault`: the first write to a page"),
+    ("signal", "`signal`: `raise` and a handler, four system calls"),
+    ("timer", "`timer`: an interrupt of the timer"),
+];
+
 /// The text of the block `name`. Error: there is no such block, or what it is made from is missing.
 pub fn block(name: &str, files: &Files) -> Result<String> {
     match name.split_once(' ').unwrap_or((name, "")) {
@@ -56,7 +67,9 @@ fn calls(files: &Files) -> Result<String> {
     for row in &recording.rows {
         let medians: Vec<f64> = row.values.iter().map(|values| values.summary().median).collect();
         let [app, twin] = medians.as_slice() else { bail!("`{}` has not two values", row.name) };
-        rows.push(vec![row.name.clone(), number(*app, 0), number(*twin, 0), number(app - twin, 0)]);
+        let known = CALLS.iter().find(|(name, _)| *name == row.name);
+        let name = known.map_or(format!("`{}`", row.name), |(_, text)| (*text).to_owned());
+        rows.push(vec![name, number(*app, 0), number(*twin, 0), number(app - twin, 0)]);
     }
     Ok(table(&rows))
 }
@@ -64,7 +77,7 @@ fn calls(files: &Files) -> Result<String> {
 /// The cheapest system call, in a sentence.
 fn getppid(files: &Files) -> Result<String> {
     let recording = Recording::read(files, "calls")?;
-    let [app, twin] = recording.row("`getppid`")?.values.as_slice() else { bail!("`getppid` has not two values") };
+    let [app, twin] = recording.row("getppid")?.values.as_slice() else { bail!("`getppid` has not two values") };
     let (app, twin) = (app.summary().median, twin.summary().median);
     Ok(format!(
         "A `getppid` takes {} instructions in app mode and {} in ring 3, the loop around it included.\n",
