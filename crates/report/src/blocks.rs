@@ -3,7 +3,7 @@
 use anyhow::{bail, Context, Result};
 
 use crate::markdown::{comparison, number, spread, table};
-use crate::record::{verdicts, Recording};
+use crate::record::{verdicts, Recording, Results};
 use crate::Files;
 
 /// Servers that are measured.
@@ -34,6 +34,7 @@ pub fn block(name: &str, files: &Files) -> Result<String> {
         ("million", "") => Ok(comparison(&Recording::read(files, "million")?, "", None)),
         ("guest", "") => guest(files),
         ("suites", "") => suites(files),
+        ("results", name) => results(files, name),
         ("measured", recording) => measured(files, recording),
         ("notes", recordings) => notes(files, recordings),
         _ => bail!("there is no block of this name"),
@@ -126,6 +127,12 @@ fn suites(files: &Files) -> Result<String> {
         rows.push(row);
     }
     Ok(table(&rows))
+}
+
+fn results(files: &Files, name: &str) -> Result<String> {
+    let Results { measured, machine, columns, rows, .. } = Results::read(files, name)?;
+    let rows: Vec<_> = [columns].into_iter().chain(rows).collect();
+    Ok(format!("{}\n{measured}. {machine}.\n", table(&rows)))
 }
 
 /// How, when and where a recording was made.

@@ -78,6 +78,34 @@ impl Recording {
     }
 }
 
+/// A file of `docs/data/` whose results are words.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Results {
+    /// What was done.
+    pub what: String,
+    /// The day or days.
+    pub measured: String,
+    /// Where, and what was emulated.
+    pub machine: String,
+    /// The table's head.
+    pub columns: Vec<String>,
+    /// The table's rows.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Results {
+    /// `docs/data/NAME.json`.
+    pub fn read(files: &Files, name: &str) -> Result<Self> {
+        let path = format!("docs/data/{name}.json");
+        let text = files.get(&path).with_context(|| format!("there is no `{path}`"))?;
+        let results: Results = serde_json::from_str(text).with_context(|| format!("failed to read `{path}`"))?;
+        let whole = results.rows.iter().all(|row| row.len() == results.columns.len());
+        anyhow::ensure!(whole, "{path}: a row with more or fewer cells than there are columns");
+        Ok(results)
+    }
+}
+
 /// Verdicts of a suite's `results.txt` in the order of its lines: the first word of each.
 pub fn verdicts<'a>(files: &'a Files, path: &str) -> Result<Vec<&'a str>> {
     let text = files.get(path).with_context(|| format!("there is no `{path}`"))?;
