@@ -153,6 +153,36 @@ fn anchor(heading: &str) -> String {
     letters.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
+/// The conformance suite's cases are those of `tests/guest/results.txt`, from which pages have their numbers.
+fn recorded() -> Result<(), Failed> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guest");
+    let mut cases = Vec::new();
+    for file in fs::read_dir(&folder)? {
+        let file = file?.path();
+        if file.extension().is_some_and(|e| e == "c") {
+            let text = fs::read_to_string(&file)?;
+            // `FAMILY(tcp, T(tcp_echo), …)`: nothing else is written ` T(name)`.
+            let defined = text.split(" T(").skip(1).filter_map(|rest| rest.split_once(')'));
+            cases.extend(defined.map(|(name, _)| name.to_owned()));
+        }
+    }
+    let text = fs::read_to_string(folder.join("results.txt"))?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let mut results: Vec<String> = lines.filter_map(|line| Some(line.split_whitespace().last()?.to_owned())).collect();
+    (cases.sort(), results.sort());
+    let differ =
+        |a: &[String], b: &[String]| a.iter().filter(|name| !b.contains(name)).cloned().collect::<Vec<_>>().join(" ");
+    let (missing, gone) = (differ(&cases, &results), differ(&results, &cases));
+    match missing.is_empty() && gone.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "tests/guest/results.txt: missing: {missing}; gone: {gone}; run \
+             `ukl --json test | cargo run -p report -- record tests/guest/results.txt` and `cargo run -p report -- docs`"
+        )
+        .into()),
+    }
+}
+
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(1));
@@ -192,5 +222,6 @@ fn main() {
         assert_eq!(dead(&page, "../README.md", false), None);
         Ok(())
     }));
+    trials.push(Trial::test("every_case_of_the_suite_is_recorded", recorded));
     libtest_mimic::run(&arguments, trials).exit();
 }
