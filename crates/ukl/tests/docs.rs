@@ -169,7 +169,8 @@ fn recorded() -> Result<(), Failed> {
     let text = fs::read_to_string(folder.join("results.txt"))?;
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let mut results: Vec<String> = lines.filter_map(|line| Some(line.split_whitespace().last()?.to_owned())).collect();
-    (cases.sort(), results.sort());
+    cases.sort();
+    results.sort();
     let differ =
         |a: &[String], b: &[String]| a.iter().filter(|name| !b.contains(name)).cloned().collect::<Vec<_>>().join(" ");
     let (missing, gone) = (differ(&cases, &results), differ(&results, &cases));
