@@ -3,7 +3,9 @@
 pub mod error;
 pub mod units;
 pub mod term;
+pub mod quote;
 pub mod run;
 pub mod workdir;
+pub mod cached;
 pub mod stamp;
 pub mod env;

@@ -213,8 +213,7 @@ pub fn run_in(shell: &Shell, cache: &Cache, image: &Image, options: &Options, fi
     }
     // Evidence first: what is run is on disk before it runs.
     let beside: String = prepared.commands().map(|command| format!("# Beside it: {command}\n")).collect();
-    workdir::write_atomic(&files.qemu_line(), format!("#!/bin/sh\n{beside}exec {}\n", cmd.display()).as_bytes())?;
-    workdir::set_mode(&files.qemu_line(), 0o755)?;
+    workdir::write_script(&files.qemu_line(), &format!("#!/bin/sh\n{beside}exec {}\n", cmd.display()))?;
     workdir::write_atomic(&files.control(), b"")?;
     let streamed = stream::run(shell, &cmd, image, options, files)?;
     drop(injector);

@@ -87,12 +87,21 @@ pub fn is_fresh(output: &Path, key: &str) -> bool {
     false
 }
 
+/// Has `make` make `files` unless they are what `inputs` would make.
+///
+/// A failure leaves files of which nobody knows what they were made from.
+pub fn output(inputs: &Inputs, files: &[&Path], make: impl FnOnce() -> Result<()>) -> Result<()> {
+    if files.iter().all(|file| is_fresh(file, inputs.key())) {
+        return Ok(());
+    }
+    files.iter().try_for_each(|file| clear(file))?;
+    make()?;
+    files.iter().try_for_each(|file| write(file, inputs.key()))
+}
+
 /// Forgets what `output` was made from; done before it is made again.
 pub fn clear(output: &Path) -> Result<()> {
-    match std::fs::remove_file(path(output)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
+    workdir::remove_file(&path(output))
 }
 
 /// Remembers that `output` was made from inputs that hash to `key`; done last.
@@ -124,5 +133,26 @@ mod tests {
         clear(&output).unwrap();
         clear(&output).unwrap();
         assert!(!is_fresh(&output, "k"));
+    }
+
+    #[test]
+    fn an_output_is_made_until_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = ["a", "b"].map(|name| dir.path().join(name));
+        let inputs = Inputs::default().with("x", "1");
+        let [a, b] = &files;
+        let mut made = 0;
+        let mut make = |fails: bool| {
+            output(&inputs, &[a, b], || {
+                made += 1;
+                workdir::write_atomic(a, b"")?;
+                anyhow::ensure!(!fails, "no");
+                workdir::write_atomic(b, b"")
+            })
+        };
+        assert!(make(true).is_err());
+        make(false).unwrap();
+        make(false).unwrap();
+        assert_eq!(made, 2);
     }
 }

@@ -321,12 +321,7 @@ impl GuestDir {
 
     /// Removes the folder with everything in it.
     pub fn remove(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.root) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("failed to remove `{}`", self.root.display()))
-            }
-            _ => Ok(()),
-        }
+        remove_dir(&self.root)
     }
 }
 
@@ -367,33 +362,65 @@ pub fn create_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("failed to create `{}`", dir.display()))
 }
 
+/// Makes the folder that `path` lies in.
+pub fn create_parent(path: &Path) -> Result<()> {
+    create_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
 /// Writes `bytes` to `path` so that a reader sees the old file or the new one, never a part.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    create_dir(dir)?;
+    write_with_mode(path, bytes, 0o644)
+}
+
+/// As [`write_atomic`], for a script that will be called.
+pub fn write_script(path: &Path, text: &str) -> Result<()> {
+    write_with_mode(path, text.as_bytes(), 0o755)
+}
+
+/// As [`write_atomic`], but leaves a file alone that holds `bytes` already: later stages see no change.
+pub fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    write_atomic(path, bytes)
+}
+
+fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let context = || format!("failed to write `{}`", path.display());
-    let mut file = tempfile::NamedTempFile::new_in(dir).with_context(context)?;
-    file.write_all(bytes).with_context(context)?;
-    set_mode(file.path(), 0o644)?;
-    file.persist(path).map_err(|e| e.error).with_context(context)?;
+    written(path, bytes, mode)?.persist(path).map_err(|e| e.error).with_context(context)?;
     Ok(())
 }
 
 /// Writes a file that must not exist yet, whole; one that appears meanwhile is not touched.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    create_dir(dir)?;
     let context = || format!("failed to write `{}`", path.display());
+    written(path, bytes, mode)?.persist_noclobber(path).map_err(|e| e.error).with_context(context)?;
+    Ok(())
+}
+
+/// The file that becomes `path`, complete, under another name.
+fn written(path: &Path, bytes: &[u8], mode: u32) -> Result<tempfile::NamedTempFile> {
+    create_parent(path)?;
+    let context = || format!("failed to write `{}`", path.display());
+    let dir = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir).with_context(context)?;
     file.write_all(bytes).with_context(context)?;
     set_mode(file.path(), mode)?;
-    file.persist_noclobber(path).map_err(|e| e.error).with_context(context)?;
-    Ok(())
+    Ok(file)
 }
 
 /// Removes a file that may not be there.
 pub fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
+    removed(path, fs::remove_file(path))
+}
+
+/// Removes a folder, which may not be there, with everything in it.
+pub fn remove_dir(path: &Path) -> Result<()> {
+    removed(path, fs::remove_dir_all(path))
+}
+
+fn removed(path: &Path, result: std::io::Result<()>) -> Result<()> {
+    match result {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("failed to remove `{}`", path.display()))
         }
@@ -422,28 +449,6 @@ pub fn copy_atomic(from: &Path, to: &Path) -> Result<()> {
     let bytes = read(from)?;
     write_atomic(to, &bytes)?;
     set_mode(to, fs::metadata(from)?.permissions().mode())
-}
-
-/// A temporary folder beside the cache entry `entry`, to be filled and then [`commit`]ted.
-///
-/// The caller holds the entry's lock, so whatever an interrupted build left here is rubbish.
-pub fn staging(entry: &Path) -> Result<tempfile::TempDir> {
-    let dir = entry.parent().unwrap_or(Path::new("."));
-    create_dir(dir)?;
-    let prefix = format!(".{}-", entry.file_name().unwrap_or_default().to_string_lossy());
-    for left in fs::read_dir(dir)?.filter_map(|left| left.ok()) {
-        if left.file_name().to_string_lossy().starts_with(&prefix) {
-            fs::remove_dir_all(left.path()).with_context(|| format!("failed to remove `{}`", left.path().display()))?;
-        }
-    }
-    let context = || format!("failed to create a folder in `{}`", dir.display());
-    tempfile::Builder::new().prefix(&prefix).tempdir_in(dir).with_context(context)
-}
-
-/// Makes the finished folder `from` the cache entry `entry`, in one step.
-pub fn commit(from: &Path, entry: &Path) -> Result<()> {
-    set_mode(from, 0o755)?;
-    fs::rename(from, entry).with_context(|| format!("failed to create `{}`", entry.display()))
 }
 
 /// Reads a file with an error that names it.
@@ -505,19 +510,6 @@ mod tests {
         write_atomic(&path, b"abc").unwrap();
         let want = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hash_file(&path).unwrap(), want);
-    }
-
-    #[test]
-    fn an_interrupted_build_leaves_no_entry_and_no_rubbish_for_ever() {
-        let dir = tempfile::tempdir().unwrap();
-        let entry = dir.path().join("musl/key");
-        let interrupted = staging(&entry).unwrap().keep();
-        assert!(!entry.exists() && interrupted.exists());
-        let work = staging(&entry).unwrap();
-        assert!(!interrupted.exists());
-        create_dir(&work.path().join("out/sub")).unwrap();
-        commit(&work.path().join("out"), &entry).unwrap();
-        assert!(entry.join("sub").is_dir());
     }
 
     #[test]

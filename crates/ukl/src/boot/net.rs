@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use formats::console::Control;
 
 use crate::base::error::{fail, Class, Result};
+use crate::base::quote;
 use crate::base::run::Shell;
 use crate::base::workdir::{self, RunDir};
 use crate::image::folder::Image;
@@ -52,8 +53,7 @@ impl Card {
             }
             Backend::Tap { name, script } => {
                 let name = name.as_ref().map_or(String::new(), |name| format!(",ifname={name}"));
-                // A comma ends an option's value unless it is doubled.
-                let script = script.as_ref().map(|script| script.display().to_string().replace(',', ",,"));
+                let script = script.as_ref().map(|script| quote::qemu(script));
                 format!("tap,id=net0{name},script={},downscript=no", script.as_deref().unwrap_or("no"))
             }
             Backend::Helper(bridge) => format!("bridge,id=net0,br={bridge}"),
@@ -158,8 +158,7 @@ pub(super) fn card(
         link::Attached::Tap { name, script: Some(text) } => {
             let path = files.tap_script();
             if !shell.dry_run {
-                workdir::write_atomic(&path, text.as_bytes())?;
-                workdir::set_mode(&path, 0o755)?;
+                workdir::write_script(&path, &text)?;
             }
             Backend::Tap { name, script: Some(path) }
         }

@@ -1,7 +1,8 @@
 //! The machine as a QEMU command line: a pure function, and the kernel's words with a reason each.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use crate::base::quote;
 use crate::base::run::Cmd;
 
 use super::kind::{Engine, Kind};
@@ -125,8 +126,8 @@ pub fn command(machine: &Machine) -> Cmd {
     cmd = cmd.args(["-serial", "chardev:console"]);
     let control = match &machine.control_pipe {
         // What goes into the pipe is read from the log.
-        Some(pipe) => format!("pipe,id=control,path={},logfile={}", value(pipe), value(&machine.control)),
-        None => format!("file,id=control,path={}", value(&machine.control)),
+        Some(pipe) => format!("pipe,id=control,path={},logfile={}", quote::qemu(pipe), quote::qemu(&machine.control)),
+        None => format!("file,id=control,path={}", quote::qemu(&machine.control)),
     };
     cmd = cmd.args(["-chardev", &control]);
     cmd = match machine.kind {
@@ -135,18 +136,13 @@ pub fn command(machine: &Machine) -> Cmd {
         Kind::Q35 => cmd.args(["-serial", "chardev:control"]),
     };
     if let Some(monitor) = &machine.monitor {
-        cmd = cmd.args(["-qmp", &format!("unix:{},server=on,wait=off", value(monitor))]);
+        cmd = cmd.args(["-qmp", &format!("unix:{},server=on,wait=off", quote::qemu(monitor))]);
     }
     cmd = cmd.args(&machine.storage);
     match &machine.card {
         Some(card) => cmd.args(card.args(machine.kind)),
         None => cmd,
     }
-}
-
-/// A path as the value of an option: a comma would end it unless it is doubled.
-pub(super) fn value(path: &Path) -> String {
-    path.display().to_string().replace(',', ",,")
 }
 
 fn machine_word(kind: Kind) -> &'static str {

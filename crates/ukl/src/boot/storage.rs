@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use formats::kconfig;
 
 use crate::base::error::{fail, Class, Failure, Result};
+use crate::base::quote;
 use crate::base::run::Shell;
 use crate::base::workdir::{self, ImageDir};
 use crate::image::folder::Image;
@@ -147,7 +148,7 @@ fn qemu_words(storage: &Storage, sockets: &[Option<PathBuf>], kind: kind::Kind) 
     let mut words = Vec::new();
     let mut pair = |option: &str, value: String| words.extend([option.to_owned(), value]);
     for (i, disk) in storage.disks.iter().enumerate() {
-        let (name, path) = (disk_name(i), qemu::value(&disk.path));
+        let (name, path) = (disk_name(i), quote::qemu(&disk.path));
         let read_only = if disk.read_only { "on" } else { "off" };
         // What the guest discards becomes a hole in the file again.
         let node = format!("driver=raw,node-name={name},read-only={read_only},discard=unmap");
@@ -159,14 +160,14 @@ fn qemu_words(storage: &Storage, sockets: &[Option<PathBuf>], kind: kind::Kind) 
         match socket {
             None => {
                 let read_only = if share.read_only { ",readonly=on" } else { "" };
-                let path = qemu::value(&share.path);
+                let path = quote::qemu(&share.path);
                 // New files belong to whoever runs QEMU when that one may not give them away.
                 let model = "security_model=none,multidevs=remap";
                 pair("-fsdev", format!("local,id={name},path={path},{model}{read_only}"));
                 pair("-device", format!("virtio-9p-{bus},fsdev={name},mount_tag={name}"));
             }
             Some(socket) => {
-                pair("-chardev", format!("socket,id={name},path={}", qemu::value(socket)));
+                pair("-chardev", format!("socket,id={name},path={}", quote::qemu(socket)));
                 pair("-device", format!("vhost-user-fs-{bus},chardev={name},tag={name}"));
             }
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use formats::console;
 
 use crate::base::error::Result;
-use crate::base::run::{Cmd, Shell};
+use crate::base::run::{drain, Cmd, Shell};
 use crate::base::term;
 use crate::base::workdir::RunDir;
 use crate::image::folder::Image;
@@ -255,17 +255,6 @@ fn reader(pipe: Option<ChildStdout>, start: Instant) -> Receiver<(Duration, Vec<
         }
     });
     receiver
-}
-
-fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // What arrived before a read error is still worth showing.
-            let _ = pipe.read_to_end(&mut bytes);
-        }
-        bytes
-    })
 }
 
 /// The terminal's settings, put back at the end: a QEMU that is killed does not do it.

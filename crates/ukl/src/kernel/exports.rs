@@ -8,8 +8,6 @@ mod names;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Shell};
 use crate::base::workdir::{self, Cache, ImageDir};
@@ -101,9 +99,7 @@ fn compile(
 ) -> Result<Vec<PathBuf>> {
     let folder = configured.out.join(SOURCES);
     // Nothing of another program may stay.
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).with_context(|| format!("failed to empty `{}`", folder.display()))?;
-    }
+    workdir::remove_dir(&folder)?;
     let mut objects = Vec::new();
     for source in &manifest.kernel_sources {
         let name = Path::new(source.file_name().unwrap_or_default());

@@ -4,6 +4,7 @@ mod embedded;
 
 use std::path::{Path, PathBuf};
 
+use crate::base::cached;
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Output, Shell};
 use crate::base::workdir::{self, Cache};
@@ -61,21 +62,14 @@ pub fn apply_all(shell: &Shell, cache: &Cache, source: &Source, patches: &[(Stri
     if patches.is_empty() {
         return Ok(done(source.tree.clone()));
     }
-    let entry = cache.entry("patched", key);
-    if entry.exists() {
-        return Ok(done(entry));
-    }
     if shell.dry_run {
-        apply_to(shell, source, patches, &entry)?;
+        let entry = cache.entry("patched", key);
+        if !entry.exists() {
+            apply_to(shell, source, patches, &entry)?;
+        }
         return Ok(done(entry));
     }
-    let _lock = cache.lock("patched", key)?;
-    if !entry.exists() {
-        let staging = workdir::staging(&entry)?;
-        apply_to(shell, source, patches, staging.path())?;
-        workdir::commit(&staging.keep(), &entry)?;
-    }
-    Ok(done(entry))
+    Ok(done(cached::entry(cache, "patched", key, |_, tree| apply_to(shell, source, patches, tree))?))
 }
 
 fn apply_to(shell: &Shell, source: &Source, patches: &[(String, &str)], tree: &Path) -> Result<()> {

@@ -8,8 +8,6 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
-
 use crate::base::error::Result;
 use crate::base::run::{Cmd, Shell};
 use crate::base::stamp;
@@ -124,8 +122,7 @@ pub fn objects(
     // Evidence first: the configuration survives a failure.
     workdir::copy_atomic(&configured.out.join(".config"), &image.kernel_config())?;
     workdir::write_atomic(log, b"")?;
-    workdir::write_atomic(&configured.out.join("xz"), XZ.as_bytes())?;
-    workdir::set_mode(&configured.out.join("xz"), 0o755)?;
+    workdir::write_script(&configured.out.join("xz"), XZ)?;
     make_objects(shell, cache, configured, log, progress)?;
     Ok(Held { _lock: Some(lock) })
 }
@@ -141,7 +138,7 @@ fn make_objects(
     if done.exists() {
         return Ok(());
     }
-    remove_if_there(&configured.out.join("UKL.a"))?;
+    workdir::remove_file(&configured.out.join("UKL.a"))?;
     repair::after_interruption(&configured.out)?;
     let remembered = cache.fact(&format!("kernel-steps-{}", configured.version));
     let total = fs::read_to_string(&remembered).ok().and_then(|text| text.parse().ok()).unwrap_or(STEPS_GUESS);
@@ -174,7 +171,7 @@ fn link(shell: &Shell, configured: &Configured, app: &AppArchive, log: &Path) ->
     let out = &configured.out;
     // An interrupted link may have left parts that look new.
     for name in LINKED {
-        remove_if_there(&out.join(name))?;
+        workdir::remove_file(&out.join(name))?;
     }
     workdir::copy_atomic(&app.path, &out.join("UKL.a"))?;
     let cmd = link_command(configured).log(log);
@@ -207,15 +204,6 @@ fn step(line: &str) -> Option<String> {
     let (verb, rest) = line.strip_prefix("  ")?.split_once(' ')?;
     let is_verb = verb.len() >= 2 && verb.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit());
     is_verb.then(|| format!("{verb} {}", rest.trim()))
-}
-
-fn remove_if_there(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("failed to remove `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

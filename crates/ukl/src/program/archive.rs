@@ -37,10 +37,7 @@ pub fn archive(prefixed: &Prefixed, members: &[PathBuf], dir: &ImageDir) -> Resu
         let text = format!("the archive's index does not list the entry `{entry}`");
         return Err(fail(Class::App, text).hint("the program has no `main`").into());
     }
-    // An unchanged archive keeps its time, and the kernel need not be linked again.
-    if !std::fs::read(&path).is_ok_and(|old| old == bytes) {
-        workdir::write_atomic(&path, &bytes)?;
-    }
+    workdir::write_if_changed(&path, &bytes)?;
     let sha256 = workdir::hash_file(&path)?;
     Ok(AppArchive { path, sha256 })
 }

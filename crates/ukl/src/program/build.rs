@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
 use crate::base::error::{fail, Class, Failure, Result};
 use crate::base::run::{Cmd, Output, Shell};
 use crate::base::stamp::{self, Inputs};
@@ -49,20 +47,18 @@ pub fn make(
         stamp::note("commands in the project's own folder run each time".into());
         build.all(&place)?;
     } else {
-        let done = stage.join("done");
-        let inputs = build.inputs(&trees);
-        let key = inputs.key();
-        if !stamp::is_fresh(&done, key) {
-            if !shell.dry_run {
-                stamp::clear(&done)?;
+        let (done, inputs) = (stage.join("done"), build.inputs(&trees));
+        if shell.dry_run {
+            if !stamp::is_fresh(&done, inputs.key()) {
+                build.all(&place)?;
+            }
+        } else {
+            stamp::output(&inputs, &[&done], || {
                 fresh_copies(&trees, &place, &build.prefix)?;
                 workdir::write_atomic(&build.log, b"")?;
-            }
-            build.all(&place)?;
-            if !shell.dry_run {
-                workdir::write_atomic(&done, b"")?;
-                stamp::write(&done, key)?;
-            }
+                build.all(&place)?;
+                workdir::write_atomic(&done, b"")
+            })?;
         }
     }
     let found = |program: &PathBuf| wrapper::find(cache, &place.join(program));
@@ -80,9 +76,7 @@ fn outside(trees: &[Tree], place: &Path) -> Result<()> {
 
 fn fresh_copies(trees: &[Tree], place: &Path, prefix: &Path) -> Result<()> {
     for old in [place, prefix] {
-        if old.exists() {
-            std::fs::remove_dir_all(old).with_context(|| format!("failed to remove `{}`", old.display()))?;
-        }
+        workdir::remove_dir(old)?;
         workdir::create_dir(old)?;
     }
     trees.iter().try_for_each(|tree| program_source::copy(tree, &place.join(&tree.name)))
@@ -130,7 +124,7 @@ impl Build<'_> {
         }
         cmd = cmd.env("CFLAGS", flags.join(" ")).env("LDFLAGS", "").env("MAKEFLAGS", format!("-j{jobs}"));
         if !self.shell.dry_run {
-            workdir::create_dir(self.log.parent().unwrap_or(Path::new(".")))?;
+            workdir::create_parent(&self.log)?;
         }
         let mut text = String::new();
         let output = self.shell.run_with(&cmd, &mut |line| {

@@ -161,9 +161,9 @@ fn one(shell: &Shell, compiler: Cmd, cwd: &Path, key: &Inputs, source: &Path, ob
         shell.run(&cmd)?;
         return Ok(Outcome::default());
     }
-    workdir::create_dir(object.parent().unwrap_or(Path::new(".")))?;
+    workdir::create_parent(object)?;
     stamp::clear(object)?;
-    remove_if_there(&depfile)?;
+    workdir::remove_file(&depfile)?;
     let output = shell.run(&cmd)?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let log = format!("$ {}\n{said}", cmd.display());
@@ -178,13 +178,6 @@ fn one(shell: &Shell, compiler: Cmd, cwd: &Path, key: &Inputs, source: &Path, ob
         stamp::write(object, after.key())?;
     }
     Ok(Outcome { log, failure: None })
-}
-
-fn remove_if_there(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 /// `work` on every item, on as many threads as there are processors; answers in the items' order.

@@ -56,30 +56,26 @@ pub fn link(
         }
         return Ok(linked);
     }
-    let key = inputs.stamp(toolchain, sysroot)?;
-    let key = key.key();
-    if stamp::is_fresh(&linked.relocatable, key) && stamp::is_fresh(&linked.twin, key) {
-        return Ok(linked);
-    }
-    for dir in [&stage, log.parent().unwrap_or(&stage)] {
-        workdir::create_dir(dir)?;
-    }
-    stamp::clear(&linked.relocatable)?;
-    stamp::clear(&linked.twin)?;
-    workdir::write_atomic(&log, b"")?;
-    // First the twin: an ordinary link reports what a partial link lets pass.
-    let twin = stage.join("twin");
-    step(shell, &inputs, &inputs.executable(&twin), &log)?;
-    let whole = stage.join("whole.o");
-    step(shell, &inputs, &inputs.whole(&whole), &log)?;
-    let text = script::for_program(&workdir::read(&whole)?)?;
-    workdir::write_atomic(&stage.join("partial.lds"), text.as_bytes())?;
-    step(shell, &inputs, &partial(toolchain, &stage, &linked.relocatable), &log)?;
-    verify(&inputs, &linked.relocatable)?;
-    workdir::copy_atomic(&twin, &linked.twin)?;
-    stamp::write(&linked.twin, key)?;
-    stamp::write(&linked.relocatable, key)?;
+    stamp::output(&inputs.stamp(toolchain, sysroot)?, &[&linked.relocatable, &linked.twin], || {
+        workdir::create_dir(&stage)?;
+        workdir::write_atomic(&log, b"")?;
+        // First the twin: an ordinary link reports what a partial link lets pass.
+        let twin = stage.join("twin");
+        step(shell, &inputs, &inputs.executable(&twin), &log)?;
+        step(shell, &inputs, &inputs.whole(&stage.join("whole.o")), &log)?;
+        merge(shell, toolchain, &inputs, &stage, &log)?;
+        workdir::copy_atomic(&twin, &linked.twin)
+    })?;
     Ok(linked)
+}
+
+/// The last step: `whole.o` of the stage's folder becomes `program.o`, its sections merged under private names.
+fn merge(shell: &Shell, toolchain: &Toolchain, inputs: &Inputs, stage: &Path, log: &Path) -> Result<()> {
+    let text = script::for_program(&workdir::read(&stage.join("whole.o"))?)?;
+    workdir::write_atomic(&stage.join("partial.lds"), text.as_bytes())?;
+    let program = stage.join("program.o");
+    step(shell, inputs, &partial(toolchain, stage, &program), log)?;
+    verify(inputs, &program)
 }
 
 /// The three calls of the linker: the twin, everything in one object, the same object with its sections merged
@@ -104,33 +100,21 @@ pub fn recorded(shell: &Shell, toolchain: &Toolchain, record: &Record, dir: &Ima
     let files = [workdir::hash_file(&record.object)?, workdir::hash_file(&record.program)?];
     let key = Stamp::default().with("the compiler", &toolchain.id).with("the linker script", script::TEMPLATE);
     let key = key.hashed("the program's objects", &files[0]).hashed("the program", &files[1]);
-    let key = key.key();
-    if stamp::is_fresh(&linked.relocatable, key) && stamp::is_fresh(&linked.twin, key) {
-        return Ok(linked);
-    }
-    for dir in [&stage, log.parent().unwrap_or(&stage)] {
-        workdir::create_dir(dir)?;
-    }
-    stamp::clear(&linked.relocatable)?;
-    stamp::clear(&linked.twin)?;
-    // Evidence first: how the program's own build linked it.
-    workdir::write_atomic(&log, format!("$ cd {} && {}\n", record.dir.display(), record.command).as_bytes())?;
-    let whole = stage.join("whole.o");
-    workdir::copy_atomic(&record.object, &whole)?;
-    let inputs = Inputs {
-        ld: toolchain.ld.clone(),
-        start: Vec::new(),
-        objects: Vec::new(),
-        archives: Vec::new(),
-        end: whole.clone(),
-    };
-    let text = script::for_program(&workdir::read(&whole)?)?;
-    workdir::write_atomic(&stage.join("partial.lds"), text.as_bytes())?;
-    step(shell, &inputs, &partial(toolchain, &stage, &linked.relocatable), &log)?;
-    verify(&inputs, &linked.relocatable)?;
-    workdir::copy_atomic(&record.program, &linked.twin)?;
-    stamp::write(&linked.twin, key)?;
-    stamp::write(&linked.relocatable, key)?;
+    stamp::output(&key, &[&linked.relocatable, &linked.twin], || {
+        // Evidence first: how the program's own build linked it.
+        workdir::write_atomic(&log, format!("$ cd {} && {}\n", record.dir.display(), record.command).as_bytes())?;
+        let whole = stage.join("whole.o");
+        workdir::copy_atomic(&record.object, &whole)?;
+        let inputs = Inputs {
+            ld: toolchain.ld.clone(),
+            start: Vec::new(),
+            objects: Vec::new(),
+            archives: Vec::new(),
+            end: whole,
+        };
+        merge(shell, toolchain, &inputs, &stage, &log)?;
+        workdir::copy_atomic(&record.program, &linked.twin)
+    })?;
     Ok(linked)
 }
 
@@ -150,7 +134,7 @@ pub fn executable(
 ) -> Result<()> {
     let inputs = Inputs::new(toolchain, sysroot, objects, &[])?;
     if !shell.dry_run {
-        workdir::create_dir(log.parent().unwrap_or(Path::new(".")))?;
+        workdir::create_parent(log)?;
     }
     step(shell, &inputs, &inputs.executable(output), log)
 }
@@ -232,7 +216,7 @@ fn library(sysroot: &Sysroot, lib: &str) -> Result<PathBuf> {
     Err(fail(Class::App, format!("library `{lib}` is not part of the C library")).hint(hint).into())
 }
 
-/// The second step: sections merged under private names, what nothing refers to dropped.
+/// The call of the linker for [`merge`]; what nothing refers to is dropped.
 fn partial(toolchain: &Toolchain, stage: &Path, output: &Path) -> Cmd {
     Cmd::new(&toolchain.ld)
         .args(["-r", "-d", "--gc-sections", "-e", "_start", "--force-group-allocation"])

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::base::cached;
 use crate::base::error::{fail, Class, Result};
+use crate::base::quote;
 use crate::base::run::{Cmd, Shell};
 use crate::base::workdir::{self, Cache};
 use crate::program::toolchain::Toolchain;
@@ -71,35 +73,28 @@ pub fn build(shell: &Shell, cache: &Cache, toolchain: &Toolchain) -> Result<Sysr
     let parts = [SITES, AS, CFLAGS, RECIPE, &flags, &source.sha256, &toolchain.id, &headers.version];
     let key = workdir::hash(parts)[..24].to_owned();
     let sysroot = Sysroot { dir: cache.entry("musl", &key), key };
-    if sysroot.dir.exists() {
+    if shell.dry_run && !sysroot.dir.exists() {
+        for cmd in commands(toolchain, &source.tree, &sysroot.dir.join("build"), &sysroot.dir) {
+            shell.run(&cmd)?;
+        }
         return Ok(sysroot);
     }
-    let _lock = cache.lock("musl", &sysroot.key)?;
-    if sysroot.dir.exists() {
-        return Ok(sysroot);
-    }
-    let work = workdir::staging(&sysroot.dir)?;
-    make(shell, toolchain, &source.tree, work.path())?;
-    if !shell.dry_run {
-        add_kernel_headers(&headers, &work.path().join("out/include"))?;
-        add_queue_header(&work.path().join("out/include"))?;
-        workdir::commit(&work.path().join("out"), &sysroot.dir)?;
-    }
+    cached::entry(cache, "musl", &sysroot.key, |work, out| {
+        make(shell, toolchain, &source.tree, work, out)?;
+        add_kernel_headers(&headers, &out.join("include"))?;
+        add_queue_header(&out.join("include"))
+    })?;
     Ok(sysroot)
 }
 
-/// Builds out of tree in `work` and leaves the sysroot's files in `work/out`.
-fn make(shell: &Shell, toolchain: &Toolchain, tree: &Path, work: &Path) -> Result<()> {
-    let out = work.join("out");
-    write_hook(toolchain, &out)?;
+/// Builds out of tree in `work` and leaves the sysroot's files in `out`.
+fn make(shell: &Shell, toolchain: &Toolchain, tree: &Path, work: &Path, out: &Path) -> Result<()> {
+    write_hook(toolchain, out)?;
     let build = work.join("build");
     workdir::create_dir(&build)?;
     let log = work.join("musl.log");
-    for cmd in commands(toolchain, tree, &build, &out) {
+    for cmd in commands(toolchain, tree, &build, out) {
         run(shell, &cmd.log(&log))?;
-    }
-    if shell.dry_run {
-        return Ok(());
     }
     for part in PARTS {
         workdir::copy_atomic(&build.join("lib").join(part), &out.join("lib").join(part))?;
@@ -155,12 +150,8 @@ fn write_hook(toolchain: &Toolchain, out: &Path) -> Result<()> {
 
 /// The hook's files: what compilers take for the assembler (executable), and what it reads first.
 pub fn hook(toolchain: &Toolchain) -> [(&'static str, String); 2] {
-    let assembler = inside_quotes(&toolchain.assembler.display().to_string());
+    let assembler = quote::in_quotes(&toolchain.assembler.display().to_string());
     [("as", AS.replace("@AS@", &assembler)), ("sites.s", SITES.to_owned())]
-}
-
-fn inside_quotes(word: &str) -> String {
-    word.replace('\'', r"'\''")
 }
 
 /// The host's copy of the kernel's user-space headers, which every C library borrows.

@@ -1,7 +1,7 @@
 //! [`Linked`] → [`Prefixed`]: every symbol gets `ukl_`, every call site a jump.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use formats::sites;
@@ -38,7 +38,7 @@ pub fn prefix(linked: &Linked, dir: &ImageDir) -> Result<Prefixed> {
     let bytes = bytes.map_err(app).with_context(context)?;
     let imports = check(&bytes, &exempt).with_context(context)?;
     let object = dir.stage("prefix").join("program.o");
-    write_if_changed(&object, &bytes)?;
+    workdir::write_if_changed(&object, &bytes)?;
     Ok(Prefixed { object, imports, sites })
 }
 
@@ -62,12 +62,4 @@ fn check(bytes: &[u8], exempt: &BTreeSet<&str>) -> Result<Vec<String>> {
         }
     }
     Ok(imports.into_iter().collect())
-}
-
-/// Leaves the file alone when it holds `bytes` already, so that later stages see no change.
-fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<()> {
-    if std::fs::read(path).is_ok_and(|old| old == bytes) {
-        return Ok(());
-    }
-    workdir::write_atomic(path, bytes)
 }

@@ -14,7 +14,9 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::cached;
 use crate::base::error::{fail, Class, Result};
+use crate::base::quote;
 use crate::base::run::{self, Cmd, Shell};
 use crate::base::workdir::{self, Cache};
 use crate::program::musl::{self, Sysroot};
@@ -114,24 +116,21 @@ pub fn with(shell: &Shell, cache: &Cache, toolchain: &Toolchain, sysroot: &Sysro
     let parts = [LD, CC, CONFIG_SITE, CMAKE, &ukl, &compiler, &sysroot.key];
     let key = workdir::hash(parts)[..16].to_owned();
     let tools = Tools { toolchain: toolchain.clone(), sysroot: sysroot.clone(), dir: cache.entry("wrapper", &key) };
-    if shell.dry_run || tools.dir.exists() {
+    if shell.dry_run {
         return Ok(tools);
     }
-    let _lock = cache.lock("wrapper", &key)?;
-    if !tools.dir.exists() {
-        let work = workdir::staging(&tools.dir)?;
-        let fill = |text: &str| text.replace("@UKL@", &quoted(&ukl)).replace("@COMPILER@", &quoted(&compiler));
+    cached::entry(cache, "wrapper", &key, |_, out| {
+        let words = [("@UKL@", quote::in_quotes(&ukl)), ("@COMPILER@", quote::in_quotes(&compiler))];
         for (name, text) in [("hook/ld", LD), ("bin/cc", CC)] {
-            workdir::write_atomic(&work.path().join(name), fill(text).as_bytes())?;
-            workdir::set_mode(&work.path().join(name), 0o755)?;
+            let text = words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value));
+            workdir::write_script(&out.join(name), &text)?;
         }
-        workdir::write_atomic(&work.path().join("config.site"), CONFIG_SITE.as_bytes())?;
+        workdir::write_atomic(&out.join("config.site"), CONFIG_SITE.as_bytes())?;
         let cmake = CMAKE.replace("@CC@", &tools.file("bin/cc").display().to_string());
-        workdir::write_atomic(&work.path().join("toolchain.cmake"), cmake.as_bytes())?;
+        workdir::write_atomic(&out.join("toolchain.cmake"), cmake.as_bytes())?;
         // The host's libraries are not for us: without a prefix, pkg-config finds nothing.
-        workdir::create_dir(&work.path().join("pkgconfig"))?;
-        workdir::commit(&work.keep(), &tools.dir)?;
-    }
+        workdir::create_dir(&out.join("pkgconfig"))
+    })?;
     Ok(tools)
 }
 
@@ -180,8 +179,4 @@ fn signature(compiler: &str) -> Result<String> {
         parts.push(format!("{} {} {}", path.display(), meta.len(), time.as_nanos()));
     }
     Ok(workdir::hash(parts))
-}
-
-fn quoted(word: &str) -> String {
-    word.replace('\'', r"'\''")
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::base::cached;
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Shell};
 use crate::base::workdir::{self, Cache};
@@ -31,34 +32,31 @@ pub fn renew(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition]) -> 
     get_or_renew(shell, cache, name, wanted, true)
 }
 
+/// What such an entry of the cache is called.
+const KIND: &str = "debian-source";
+
 fn get_or_renew(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition], renew: bool) -> Result<Package> {
     let lists = source_lists(Path::new("/etc/apt"))?;
     // Another distribution, or another release of this one, is another source.
     let parts = lists.iter().chain(wanted).flat_map(|(first, second)| [first.as_str(), second.as_str()]);
     let key = workdir::hash(parts.chain([name]))[..24].to_owned();
-    let entry = cache.entry("debian-source", &key);
-    let done = |entry: &Path| -> Result<Package> {
-        let sha256 = String::from_utf8(workdir::read(&entry.join("sha256"))?)?;
-        Ok(Package { tree: entry.join("tree"), sha256 })
+    let entry = cache.entry(KIND, &key);
+    if shell.dry_run && (renew || !entry.exists()) {
+        for cmd in [update_command(&entry), get_command(&entry, &format!("{name}=VERSION"))] {
+            shell.run(&cmd)?;
+        }
+        return Ok(Package { tree: entry.join("tree"), sha256: String::new() });
+    }
+    let fill = |work: &Path, out: &Path| {
+        let sha256 = download(shell, &lists, name, wanted, work)?;
+        workdir::write_atomic(&out.join("sha256"), sha256.as_bytes())
     };
-    if entry.exists() && !renew {
-        return done(&entry);
-    }
-    let _lock = cache.lock("debian-source", &key)?;
-    if entry.exists() && !renew {
-        return done(&entry);
-    }
-    let work = workdir::staging(&entry)?;
-    let sha256 = download(shell, &lists, name, wanted, work.path())?;
-    if shell.dry_run {
-        return Ok(Package { tree: entry.join("tree"), sha256 });
-    }
-    workdir::write_atomic(&work.path().join("out/sha256"), sha256.as_bytes())?;
-    if entry.exists() {
-        std::fs::remove_dir_all(&entry).with_context(|| format!("failed to remove `{}`", entry.display()))?;
-    }
-    workdir::commit(&work.path().join("out"), &entry)?;
-    done(&entry)
+    let entry = match renew {
+        true => cached::renewed(cache, KIND, &key, fill)?,
+        false => cached::entry(cache, KIND, &key, fill)?,
+    };
+    let sha256 = String::from_utf8(workdir::read(&entry.join("sha256"))?)?;
+    Ok(Package { tree: entry.join("tree"), sha256 })
 }
 
 /// Downloads, verifies and unpacks into `work/out/tree`; the answer is [`Package::sha256`].
@@ -73,17 +71,13 @@ fn download(
         workdir::write_atomic(&work.join(LISTS).join(name), text.as_bytes())?;
     }
     let package = work.join(PACKAGE);
-    for dir in FOLDERS.iter().chain(&["out"]) {
+    for dir in FOLDERS {
         workdir::create_dir(&work.join(dir))?;
     }
     let apt = |program: &str| apt(program, work);
     // One unreachable third-party archive fails `update`, yet the package may still be there.
     shell.run(&update_command(work))?;
-    let versions = if shell.dry_run { vec!["VERSION".to_owned()] } else { versions(shell, &apt, name, wanted)? };
-    get(shell, work, name, &versions)?;
-    if shell.dry_run {
-        return Ok(String::new());
-    }
+    get(shell, work, name, &versions(shell, &apt, name, wanted)?)?;
     let dsc = find_dsc(&package)?;
     let text = String::from_utf8(workdir::read(&dsc)?)?;
     let files = checksums(&text);

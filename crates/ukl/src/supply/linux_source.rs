@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::base::cached;
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::Shell;
 use crate::base::workdir::{self, Cache};
@@ -67,10 +68,7 @@ pub fn checksum(cache: &Cache, package: &str) -> Result<Option<String>> {
 
 /// Forgets which tree the distribution's `package` was, so that the archives are asked again.
 pub fn forget(cache: &Cache, package: &str) -> Result<()> {
-    match fs::remove_file(cache.fact(&format!("debian-{package}"))) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
+    workdir::remove_file(&cache.fact(&format!("debian-{package}")))
 }
 
 /// The key of a cache entry is the hash of what it was made from.
@@ -83,23 +81,18 @@ fn key_of(entry: &Path) -> String {
 /// `fill` gets an empty folder and leaves the tree in it.
 fn entry(shell: &Shell, cache: &Cache, hash: &str, fill: &dyn Fn(&Path) -> Result<()>) -> Result<PathBuf> {
     let key = workdir::hash(["source-1", hash, &UNUSED.join(" ")])[..16].to_owned();
-    let entry = cache.entry("source", &key);
-    if entry.exists() {
-        return Ok(entry);
-    }
     if shell.dry_run {
-        fill(&entry)?;
+        let entry = cache.entry("source", &key);
+        if !entry.exists() {
+            fill(&entry)?;
+        }
         return Ok(entry);
     }
-    let _lock = cache.lock("source", &key)?;
-    if !entry.exists() {
-        let staging = workdir::staging(&entry)?;
-        fill(staging.path())?;
+    cached::entry(cache, "source", &key, |_, tree| {
+        fill(tree)?;
         // A tree that is no kernel must not stay in the cache.
-        version(staging.path())?;
-        workdir::commit(&staging.keep(), &entry)?;
-    }
-    Ok(entry)
+        version(tree).map(|_| ())
+    })
 }
 
 /// `VERSION.PATCHLEVEL.SUBLEVEL` from the top Makefile.

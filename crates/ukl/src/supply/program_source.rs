@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use walkdir::WalkDir;
 
+use crate::base::cached;
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Shell};
 use crate::base::workdir::{self, Cache};
@@ -44,26 +45,24 @@ pub fn fetch(shell: &Shell, cache: &Cache, upstream: &Upstream) -> Result<Tree> 
 fn tarball(shell: &Shell, cache: &Cache, url: &str, sha256: &str) -> Result<PathBuf> {
     let key = workdir::hash(["tarball-1", sha256])[..24].to_owned();
     let entry = cache.entry("upstream", &key);
-    if entry.exists() {
+    if shell.dry_run && !entry.exists() {
+        let file = entry.with_extension("tarball");
+        download::to_file(shell, url, &file)?;
+        shell.run(&unpack_command(&file, &entry))?;
         return Ok(entry);
     }
-    let _lock = cache.lock("upstream", &key)?;
-    if entry.exists() {
-        return Ok(entry);
-    }
-    let work = workdir::staging(&entry)?;
-    let (file, out) = (work.path().join("tarball"), work.path().join("out"));
-    workdir::create_dir(&out)?;
-    download::to_file(shell, url, &file)?;
-    if !shell.dry_run {
+    cached::entry(cache, "upstream", &key, |work, out| {
+        let file = work.join("tarball");
+        download::to_file(shell, url, &file)?;
         download::verify(url, &file, sha256)?;
-    }
-    let tar = Cmd::new("tar").arg("--extract").arg("--file").arg(&file).arg("--directory").arg(&out);
-    shell.check(&tar.args(["--strip-components=1", "--no-same-owner"]).env("LC_ALL", "C"), Class::Host)?;
-    if !shell.dry_run {
-        workdir::commit(&out, &entry)?;
-    }
-    Ok(entry)
+        shell.check(&unpack_command(&file, out), Class::Host)?;
+        Ok(())
+    })
+}
+
+fn unpack_command(tarball: &Path, to: &Path) -> Cmd {
+    let tar = Cmd::new("tar").arg("--extract").arg("--file").arg(tarball).arg("--directory").arg(to);
+    tar.args(["--strip-components=1", "--no-same-owner"]).env("LC_ALL", "C")
 }
 
 /// A hash over names, modes and content of what belongs to a source tree.

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
 use serde::Serialize;
 
+use crate::base::cached;
 use crate::base::error::Result;
 use crate::base::term;
-use crate::base::workdir::Cache;
+use crate::base::workdir::{self, Cache};
 
 /// One entry of the cache.
 #[derive(Debug, Clone, Serialize)]
@@ -79,18 +79,10 @@ pub fn prune(cache: &Cache, prune: Prune, dry_run: bool) -> Result<Vec<Entry>> {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    let context = || format!("failed to remove `{}`", path.display());
-    if !path.is_dir() || path.is_symlink() {
-        return fs::remove_file(path).with_context(context);
+    match path.is_dir() && !path.is_symlink() {
+        true => cached::remove(path),
+        false => workdir::remove_file(path),
     }
-    // Renamed first: a removal that is cut short leaves nothing that looks like an entry.
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let doomed = path.with_file_name(format!(".removed-{}", name.trim_start_matches('.')));
-    if doomed != path && !doomed.exists() {
-        fs::rename(path, &doomed).with_context(context)?;
-        return fs::remove_dir_all(&doomed).with_context(context);
-    }
-    fs::remove_dir_all(path).with_context(context)
 }
 
 fn size(path: &Path) -> u64 {

@@ -160,7 +160,7 @@ impl Report {
 pub fn install(shell: &Shell, cache: &Cache, packages: &[&str]) -> Result<()> {
     let log = cache.log("doctor");
     if !shell.dry_run {
-        crate::base::workdir::create_dir(log.parent().unwrap_or(Path::new("/")))?;
+        crate::base::workdir::create_parent(&log)?;
     }
     // SAFETY: geteuid takes nothing and cannot fail.
     let root = unsafe { libc::geteuid() } == 0;

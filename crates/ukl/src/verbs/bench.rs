@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -11,7 +10,7 @@ use super::images;
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::term;
-use crate::base::workdir::ImageDir;
+use crate::base::workdir::{self, ImageDir};
 use crate::manifest::{self, Manifest};
 use crate::measure::bench::{self, CountPlan, Plan, ServePlan, Server};
 use crate::tools::templates;
@@ -131,9 +130,7 @@ fn example(server: Server, out: &Option<PathBuf>) -> Result<(Manifest, ImageDir)
     let folder = out.clone().unwrap_or_else(|| PathBuf::from("build").join(format!("bench-{name}")));
     let dir = ImageDir::at(std::path::absolute(folder)?);
     let recipe = dir.stage("recipe");
-    if recipe.exists() {
-        std::fs::remove_dir_all(&recipe).with_context(|| format!("failed to remove `{}`", recipe.display()))?;
-    }
+    workdir::remove_dir(&recipe)?;
     templates::begin(name, &recipe, false)?;
     Ok((manifest::load(&recipe)?, dir))
 }

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
@@ -11,7 +10,7 @@ use super::answer::Answer;
 use super::options::Target;
 use super::project;
 use crate::base::error::{fail, Class, Result};
-use crate::base::workdir::ImageDir;
+use crate::base::workdir::{self, ImageDir};
 
 /// `ukl clean`.
 #[derive(Debug, Clone, Args)]
@@ -33,7 +32,7 @@ pub(super) fn clean(args: &CleanArgs, dry_run: bool) -> Result<Answer> {
         return Err(failure.hint("an image folder has `image.json` or `stages`").into());
     }
     if !dry_run {
-        fs::remove_dir_all(root).with_context(|| format!("failed to remove `{}`", root.display()))?;
+        workdir::remove_dir(root)?;
         remove_if_empty(root.parent());
     }
     let verb = if dry_run { "would remove" } else { "removed" };

@@ -7,6 +7,7 @@ use serde_json::{json, Value};
 
 use super::answer::Answer;
 use crate::base::error::Result;
+use crate::base::quote;
 use crate::base::run::Shell;
 use crate::base::workdir::Cache;
 use crate::program::wrapper;
@@ -28,7 +29,7 @@ pub(super) fn env(shell: &Shell, args: &EnvArgs) -> Result<Answer> {
     let tools = wrapper::tools(shell, &cache, &args.compiler)?;
     let prefix = args.prefix.as_ref().map(std::path::absolute).transpose()?;
     let variables = wrapper::environment(&tools, prefix.as_deref())?;
-    let line = |(key, value): &(&str, String)| format!("export {key}='{}'\n", value.replace('\'', r"'\''"));
+    let line = |(key, value): &(&str, String)| format!("export {key}='{}'\n", quote::in_quotes(value));
     let json: serde_json::Map<String, Value> =
         variables.iter().map(|(key, value)| (key.to_string(), json!(value))).collect();
     Ok(Answer::new(variables.iter().map(line).collect::<String>(), Value::Object(json)))

@@ -47,8 +47,7 @@ pub(super) fn script(env: &Env, args: &ScriptArgs) -> Result<Answer> {
     let text = script::script(env, &manifest, &pins, &ukl, args.objcopy)?;
     let Some(output) = &args.output else { return Ok(Answer::new(text.clone(), json!({ "script": text }))) };
     if !env.shell.dry_run {
-        workdir::write_atomic(output, text.as_bytes())?;
-        workdir::set_mode(output, 0o755)?;
+        workdir::write_script(output, &text)?;
     }
     Ok(Answer::new("", json!({ "file": output })))
 }

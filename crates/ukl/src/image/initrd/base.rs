@@ -6,6 +6,7 @@ use anyhow::Context;
 use formats::newc::{self, Entry, Kind};
 
 use super::files::guest_entries;
+use crate::base::cached;
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Shell};
 use crate::base::workdir::{self, Cache};
@@ -53,30 +54,25 @@ pub fn program(
     let mut parts = vec![version.as_str(), &flags, &sysroot.key, &toolchain.id];
     parts.extend(sources.iter().flat_map(|(name, text)| [*name, *text]));
     let key = workdir::hash(parts)[..16].to_owned();
-    let entry = cache.entry(name, &key);
-    let program = entry.join(name);
-    if entry.exists() {
-        return Ok(program);
-    }
     let make = |dir: &Path| -> Result<()> {
         shell.check(&compile(toolchain, sysroot, dir, sources), Class::Host)?;
         let objects = objects(dir, sources);
         link::executable(shell, toolchain, sysroot, &objects, &dir.join(name), &dir.join("link.log"))
     };
     if shell.dry_run {
-        make(&entry)?;
-        return Ok(program);
-    }
-    let _lock = cache.lock(name, &key)?;
-    if !entry.exists() {
-        let staging = workdir::staging(&entry)?;
-        for (name, text) in sources {
-            workdir::write_atomic(&staging.path().join(name), text.as_bytes())?;
+        let entry = cache.entry(name, &key);
+        if !entry.exists() {
+            make(&entry)?;
         }
-        make(staging.path())?;
-        workdir::commit(&staging.keep(), &entry)?;
+        return Ok(entry.join(name));
     }
-    Ok(program)
+    let entry = cached::entry(cache, name, &key, |_, out| {
+        for (name, text) in sources {
+            workdir::write_atomic(&out.join(name), text.as_bytes())?;
+        }
+        make(out)
+    })?;
+    Ok(entry.join(name))
 }
 
 fn units<'a>(sources: &[(&'a str, &str)]) -> Vec<&'a str> {

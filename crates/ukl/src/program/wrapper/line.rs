@@ -130,7 +130,7 @@ pub(super) fn link(cache: &Cache, tools: &Tools, words: &[String]) -> Result<u8>
         return Ok(code);
     }
     let object = workdir::linked_object(&std::path::absolute(&output)?);
-    workdir::create_dir(object.parent().unwrap_or(Path::new(".")))?;
+    workdir::create_parent(&object)?;
     let part = object.with_extension("part");
     let partial = Cmd::new(ld).args(relocatable(&line)).arg("-o").arg(&part);
     let code = call(&partial)?;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::base::cached;
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Shell};
 use crate::base::workdir::{self, Cache};
@@ -24,7 +25,7 @@ pub(super) fn debian(shell: &Shell, cache: &Cache, version: &str) -> Result<Path
             return Ok(entry);
         }
     }
-    let download = workdir::staging(&cache.entry("source", &package))?;
+    let download = cached::scratch(cache, "source", &package)?;
     let hint = || format!("sudo apt-get install {package}, or set `source` in the manifest's [kernel]");
     let get = get_command(&package, download.path());
     let output = shell.run(&get)?;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
+use crate::base::quote;
 use crate::base::run::Cmd;
 use crate::kernel::config::CLEARED;
 
@@ -160,7 +161,7 @@ impl Text {
                 variables = true;
                 continue;
             }
-            plain &= first.is_ascii_alphanumeric() || "-_./=:,+@%^".contains(first);
+            plain &= quote::is_plain(first);
             if matches!(first, '"' | '\\' | '$' | '`') {
                 text.push('\\');
             }
@@ -170,7 +171,7 @@ impl Text {
         match (variables, plain && !word.is_empty()) {
             (true, _) => format!("\"{text}\""),
             (false, true) => text,
-            (false, false) => format!("'{}'", word.replace('\'', r"'\''")),
+            (false, false) => format!("'{}'", quote::in_quotes(word)),
         }
     }
 }
