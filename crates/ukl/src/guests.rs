@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::{fail, Class, Failure, Result};
 use crate::base::workdir::{self, GuestDir, Guests, ImageDir};
-use crate::boot::{self, Options, Outcome, What};
+use crate::boot::Outcome;
 use crate::image::folder::{self, Image};
+use crate::machine::{Connection, Request};
 
 use process::Process;
 
@@ -32,7 +33,11 @@ struct Record {
     /// The image's folder.
     image: std::path::PathBuf,
     /// How it was booted.
-    options: Options,
+    #[serde(rename = "options")]
+    request: Request,
+    /// How it is connected.
+    #[serde(default)]
+    connection: Option<Connection>,
     /// When, in seconds since 1970.
     started_at: u64,
     /// Our process beside QEMU.
@@ -206,14 +211,10 @@ fn read(name: &str, dir: &GuestDir) -> Result<Option<Guest>> {
         None if !record.process.as_ref().is_some_and(Process::is_alive) => State::Killed,
         None if control.ready => State::Ready,
         // Process 1 is the program: nobody announces it.
-        None if control.started || matches!(record.options.what, What::Pid1(_)) => State::Running,
+        None if control.started || !record.request.what.has_init() => State::Running,
         None => State::Starting,
     };
-    let (mut ports, mut address) = (Vec::new(), None);
-    // An image that was removed meanwhile tells nothing of it.
-    if let Ok(image) = folder::load(&ImageDir::at(&record.image)) {
-        (ports, address) = boot::reach(&image, &record.options);
-    }
+    let (ports, address) = record.connection.map(|connection| connection.reach()).unwrap_or_default();
     let until = record.end.as_ref().map(|end| end.at).or(state.is_alive().then(now));
     Ok(Some(Guest {
         name: name.to_owned(),
@@ -273,12 +274,15 @@ fn load(record: &Record) -> Result<Image> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::What;
+    use crate::manifest::Net;
 
     fn guest(dir: &GuestDir, process: Option<Process>, control: &str) -> Record {
-        let mut options = Options::new(What::Program(None));
-        options.ports = Some(vec![(8080, 80)]);
+        let request = Request::new(What::Program(None));
         let image = dir.root().join("image");
-        let record = Record { format: FORMAT, image, options, started_at: now() - 5, process, end: None };
+        let connection =
+            Some(Connection { net: Net::User, ip: None, ports: vec![(8080, 80)], queues: 1, ready_port: None });
+        let record = Record { format: FORMAT, image, request, connection, started_at: now() - 5, process, end: None };
         workdir::create_dir(dir.root()).unwrap();
         write(dir, &record).unwrap();
         std::fs::write(dir.run().control(), control).unwrap();
@@ -302,6 +306,7 @@ mod tests {
         }
         let found = read("x", &dir).unwrap().unwrap();
         assert!(found.pid == Some(std::process::id()) && found.uptime.unwrap().as_secs() >= 5, "{found:?}");
+        assert_eq!((found.ports, found.address), (vec![(8080, 80)], None));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod supply;
 pub mod program;
 pub mod kernel;
 pub mod image;
+pub mod machine;
 pub mod boot;
 pub mod guests;
 pub mod pipeline;

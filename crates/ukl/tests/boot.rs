@@ -13,9 +13,10 @@ use ukl::base::env::Env;
 use ukl::base::error::render;
 use ukl::base::run::{Cmd, Shell};
 use ukl::base::workdir::{self, Cache, ImageDir};
-use ukl::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
+use ukl::boot::{self, BootRun, Outcome};
 use ukl::image::folder::Image;
 use ukl::image::initrd::Command;
+use ukl::machine::{Accel, MachineKind, Request, What};
 use ukl::manifest::{self, Manifest};
 use ukl::pipeline::{self, Clock};
 
@@ -94,13 +95,13 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
     (image, TURN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn options(what: What) -> Options {
+fn options(what: What) -> Request {
     // Tests have no terminal, and no machine of ours has a KVM that works.
-    Options { attach: false, accel: Accel::Tcg, timeout: Some(Duration::from_secs(300)), ..Options::new(what) }
+    Request { attach: false, accel: Accel::Tcg, timeout: Some(Duration::from_secs(300)), ..Request::new(what) }
 }
 
-fn run(image: &Image, options: &Options) -> BootRun {
-    boot::run(&SHELL, &env().cache, image, options).unwrap_or_else(|error| panic!("{}", render(&error).0))
+fn run(image: &Image, options: &Request) -> BootRun {
+    boot::run(&env(), image, options).unwrap_or_else(|error| panic!("{}", render(&error).0))
 }
 
 fn text(run: &BootRun) -> String {
@@ -163,7 +164,7 @@ fn two_processors_on_a_pc() {
 #[test]
 fn one_processor_on_a_pc() {
     let (image, _turn) = image();
-    let run = run(image, &Options { machine: Some(Kind::Q35), ..options(What::Twin(None)) });
+    let run = run(image, &Request { machine: Some(MachineKind::Q35), ..options(What::Twin(None)) });
     assert_eq!((text(&run).as_str(), run.outcome), ("cpus 1 args 0\n", Outcome::Exited(0)));
 }
 
@@ -241,7 +242,7 @@ fn a_panic_inside_the_program_is_told_with_function_and_line() {
     let image = pipeline::image(&env(), &manifest, &out, &mut Clock::default(), &mut |_| ());
     let image = image.unwrap_or_else(|error| panic!("{}", render(&error).0));
     let nmi = Some(Duration::from_secs(1));
-    let options = Options { memory_mib: Some(512), nmi, ..options(What::Program(None)) };
+    let options = Request { memory_mib: Some(512), nmi, ..options(What::Program(None)) };
     let panicked = run(&image, &options);
     let Outcome::Panic(told) = &panicked.outcome else { panic!("{:?}\n{}", panicked.outcome, text(&panicked)) };
     assert!(told.starts_with("NMI: Not continuing") && told.contains("at      spin ("), "{told}\n{}", text(&panicked));
@@ -283,7 +284,7 @@ fn both_modes(files: &[(&str, &str)], memory_mib: u32) -> BootRun {
     let out = ImageDir::at(dir.path().join("image"));
     let image = pipeline::image(&env(), &manifest, &out, &mut Clock::default(), &mut |_| ());
     let image = image.unwrap_or_else(|error| panic!("{}", render(&error).0));
-    run(&image, &Options { memory_mib: Some(memory_mib), ..options(What::Both(None)) })
+    run(&image, &Request { memory_mib: Some(memory_mib), ..options(What::Both(None)) })
 }
 
 /// A function of the kernel that leaves its caller a stack segment which no IRET takes, and keeps the short way back
@@ -346,7 +347,7 @@ fn a_time_limit_ends_the_guest() {
     let (image, _turn) = image();
     let said = [4, 16, 64].into_iter().any(|seconds| {
         let timeout = Some(Duration::from_secs(seconds));
-        let run = run(image, &Options { timeout, ..options(What::Twin(args(&["hang"]))) });
+        let run = run(image, &Request { timeout, ..options(What::Twin(args(&["hang"]))) });
         assert_eq!(run.outcome, Outcome::Timeout);
         text(&run).contains("args 1")
     });
@@ -365,7 +366,7 @@ fn a_command_that_does_not_exist_is_reported_as_a_shell_does() {
 #[test]
 fn thirty_two_mebibytes_are_enough() {
     let (image, _turn) = image();
-    let run = run(image, &Options { memory_mib: Some(32), ..options(What::Program(None)) });
+    let run = run(image, &Request { memory_mib: Some(32), ..options(What::Program(None)) });
     assert_eq!(run.outcome, Outcome::Exited(0), "{}", text(&run));
 }
 
@@ -426,8 +427,8 @@ fn a_shell_runs_the_program_by_its_name() {
 fn the_acceleration_that_is_chosen_by_itself_works() {
     let (image, _turn) = image();
     let cache = tempfile::tempdir().unwrap();
-    let options = Options { accel: Accel::Auto, ..options(What::Program(args(&["9"]))) };
-    let first = boot::run(&SHELL, &Cache::at(cache.path()), image, &options).unwrap();
+    let options = Request { accel: Accel::Auto, ..options(What::Program(args(&["9"]))) };
+    let first = boot::run(&Env { shell: SHELL, cache: Cache::at(cache.path()) }, image, &options).unwrap();
     assert_eq!(first.outcome, Outcome::Exited(9), "{}", text(&first));
     let facts = std::fs::read_dir(cache.path().join("facts")).unwrap().count();
     assert!(facts > 0 || Path::new("/dev/kvm").exists(), "what was found out is remembered");
@@ -436,8 +437,8 @@ fn the_acceleration_that_is_chosen_by_itself_works() {
 #[test]
 fn a_guest_without_enough_memory_is_a_failed_boot() {
     let (image, _turn) = image();
-    let options = Options { memory_mib: Some(16), ..options(What::Program(None)) };
-    let result = boot::run(&SHELL, &env().cache, image, &options);
+    let options = Request { memory_mib: Some(16), ..options(What::Program(None)) };
+    let result = boot::run(&env(), image, &options);
     match result.map(|run| run.outcome) {
         // It dies without a word, or loudly, or loops until the limit; it never reports a status.
         Ok(Outcome::Timeout | Outcome::Panic(_)) => {}

@@ -17,8 +17,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use ukl::base::env::Env;
 use ukl::base::run::Shell;
 use ukl::base::workdir::{Cache, ImageDir};
-use ukl::boot::{self, Kind, Options, Outcome, What};
+use ukl::boot::{self, Outcome};
 use ukl::image::folder::Image;
+use ukl::machine::{MachineKind, Request, What};
 use ukl::manifest::{self, Storage};
 use ukl::pipeline::{self, Clock};
 
@@ -63,17 +64,18 @@ fn run(folder: &Path, way: Way) -> Result<(), Failed> {
         eprintln!("skip: clang is not installed");
         return Ok(());
     }
-    let image = build(folder, way)?;
+    let env = Env { shell: SHELL, cache: Cache::from_env()? };
+    let image = build(&env, folder, way)?;
     let storage = common::scratch(&image.info.storage, &image.dir.root().join("scratch"));
-    let mut options = Options::new(What::Both(None));
+    let mut options = Request::new(What::Both(None));
     options.attach = false;
     options.timeout = Some(LIMIT);
     options.storage = storage.clone();
     (options.cpus, options.machine) = match way {
-        Way::Two => (Some(2), Some(Kind::Q35)),
+        Way::Two => (Some(2), Some(MachineKind::Q35)),
         Way::One | Way::Clang => (Some(1), None),
     };
-    let run = boot::run(&SHELL, &Cache::from_env()?, &image, &options)?;
+    let run = boot::run(&env, &image, &options)?;
     let console = String::from_utf8_lossy(&run.console).replace("\r\n", "\n");
     let (want, end) = expectation(folder)?;
     let said: String = console.lines().filter(|line| !line.starts_with("mode:")).map(|l| format!("{l}\n")).collect();
@@ -104,15 +106,14 @@ fn check_files(folder: &Path, storage: &Storage) -> Result<(), Failed> {
 
 const SHELL: Shell = Shell { verbose: false, dry_run: false };
 
-fn build(folder: &Path, way: Way) -> Result<Image, Failed> {
+fn build(env: &Env, folder: &Path, way: Way) -> Result<Image, Failed> {
     let mut manifest = manifest::load(folder)?;
     let compiler = if way == Way::Clang { "clang" } else { "gcc" };
     manifest.compiler = compiler.into();
     let folder = format!("examples/{}-{compiler}", manifest.name);
     let dir = ImageDir::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder));
-    let env = Env { shell: SHELL, cache: Cache::from_env()? };
     let _lock = dir.lock(false)?;
-    let image = pipeline::image(&env, &manifest, &dir, &mut Clock::default(), &mut |_| ());
+    let image = pipeline::image(env, &manifest, &dir, &mut Clock::default(), &mut |_| ());
     image.map_err(|error| ukl::base::error::render(&error).0.into())
 }
 

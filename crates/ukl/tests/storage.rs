@@ -13,8 +13,9 @@ use ukl::base::env::Env;
 use ukl::base::error::render;
 use ukl::base::run::{Cmd, Shell};
 use ukl::base::workdir::{self, Cache, ImageDir};
-use ukl::boot::{self, BootRun, Kind, Options, Outcome, What};
+use ukl::boot::{self, BootRun, Outcome};
 use ukl::image::folder::Image;
+use ukl::machine::{MachineKind, Request, What};
 use ukl::manifest::storage::{disk_option, share_option, Storage};
 use ukl::manifest::{self, Manifest};
 use ukl::pipeline::{self, Clock};
@@ -154,19 +155,19 @@ fn storage(disks: &[String], shares: &[String]) -> Storage {
     }
 }
 
-fn options(storage: &Storage, words: &[&str]) -> Options {
+fn options(storage: &Storage, words: &[&str]) -> Request {
     let words = words.iter().map(|word| word.to_string()).collect();
     let limit = Some(Duration::from_secs(300));
-    Options { attach: false, timeout: limit, storage: storage.clone(), ..Options::new(What::Program(Some(words))) }
+    Request { attach: false, timeout: limit, storage: storage.clone(), ..Request::new(What::Program(Some(words))) }
 }
 
-fn boot(image: &Image, options: &Options) -> ukl::base::error::Result<BootRun> {
-    boot::run(&SHELL, &env().cache, image, options)
+fn boot(image: &Image, options: &Request) -> ukl::base::error::Result<BootRun> {
+    boot::run(&env(), image, options)
 }
 
 /// What the program prints when it is given `words` and ends well.
 #[track_caller]
-fn says(image: &Image, options: &Options) -> String {
+fn says(image: &Image, options: &Request) -> String {
     let run = boot(image, options).map_err(|error| render(&error).0).unwrap();
     let text = String::from_utf8_lossy(&run.console).replace('\r', "");
     assert_eq!(run.outcome, Outcome::Exited(0), "{text}");
@@ -189,7 +190,7 @@ fn data_on_a_disk_survives_a_restart() {
     let path = dir.path().join("a,b c.img");
     let disk = |size| storage(&[format!("{}:{size}:/data/deep", path.display())], &[]);
     let words = |word| ["append", "/data/deep/log", word];
-    let both = |mut options: Options| {
+    let both = |mut options: Request| {
         let What::Program(words) = options.what else { panic!() };
         options.what = What::Both(words);
         options
@@ -197,7 +198,7 @@ fn data_on_a_disk_survives_a_restart() {
     let first = options(&disk("16M"), &words("a"));
     assert_eq!(says(image, &both(first.clone())), "a\naa\n", "the kernel-linked program, then its twin");
     clean(&path);
-    let second = Options { machine: Some(Kind::Q35), cpus: Some(2), ..options(&disk("16M"), &words("b")) };
+    let second = Request { machine: Some(MachineKind::Q35), cpus: Some(2), ..options(&disk("16M"), &words("b")) };
     assert_eq!(says(image, &both(second)), "aab\naabb\n");
     clean(&path);
     // Bigger at the next boot, with everything in it.
@@ -213,7 +214,7 @@ fn a_killed_guests_disk_is_whole_and_has_what_was_synchronised() {
     let (image, _turn) = image();
     let dir = tempfile::tempdir().unwrap();
     let disk = storage(&[format!("{}/d.img:16M:/data", dir.path().display())], &[]);
-    let run = Options {
+    let run = Request {
         timeout: Some(Duration::from_secs(30)),
         ..options(&disk, &["append", "/data/log", "kept", "and then hang"])
     };
@@ -231,18 +232,18 @@ fn a_raw_disk_is_the_programs_own() {
     let disks = storage(&[other, raw], &[]);
     says(image, &options(&disks, &["append", "/dev/mine", "bytes"]));
     assert!(fs::read(dir.path().join("r.img")).unwrap().starts_with(b"bytes\0"));
-    let pc = Options { machine: Some(Kind::Q35), ..options(&disks, &["show", "/dev/mine"]) };
+    let pc = Request { machine: Some(MachineKind::Q35), ..options(&disks, &["show", "/dev/mine"]) };
     assert_eq!(says(image, &pc), "bytes\n");
 }
 
 #[test]
 fn folders_of_the_host_are_read_and_written() {
     let (image, _turn) = image();
-    for (kind, machine) in [("9p", Some(Kind::Microvm)), ("9p", Some(Kind::Q35)), ("virtiofs", None)] {
+    for (kind, machine) in [("9p", Some(MachineKind::Microvm)), ("9p", Some(MachineKind::Q35)), ("virtiofs", None)] {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("in"), "from the host").unwrap();
         let share = storage(&[], &[format!("{}:/mnt/host:{kind}", dir.path().display())]);
-        let run = |words: &[&str]| says(image, &Options { machine, ..options(&share, words) });
+        let run = |words: &[&str]| says(image, &Request { machine, ..options(&share, words) });
         assert_eq!(run(&["append", "/mnt/host/in", ", and the guest"]), "from the host, and the guest\n", "{kind}");
         let mut want = "from the host, and the guest".to_owned();
         if kind == "virtiofs" {
@@ -268,7 +269,7 @@ fn processes_with(text: &str) -> usize {
 fn a_machine_that_cannot_have_a_share_is_refused() {
     let (image, _turn) = image();
     let share = storage(&[], &["/tmp:/mnt/host:virtiofs".into()]);
-    let options = Options { machine: Some(Kind::Microvm), ..options(&share, &["show", "/mnt/host/x"]) };
+    let options = Request { machine: Some(MachineKind::Microvm), ..options(&share, &["show", "/mnt/host/x"]) };
     let (text, code) = render(&boot(image, &options).unwrap_err());
     assert!(code == 2 && text.contains("none of the kind virtiofs"), "{text}");
 }

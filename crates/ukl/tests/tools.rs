@@ -10,9 +10,10 @@ use ukl::base::env::Env;
 use ukl::base::error::{render, Class};
 use ukl::base::run::{Cmd, Shell};
 use ukl::base::workdir::{self, Cache, ImageDir};
-use ukl::boot::{self, Accel, BootRun, Options, Outcome, What};
+use ukl::boot::{self, BootRun, Outcome};
 use ukl::image::folder::Image;
 use ukl::image::initrd::Command;
+use ukl::machine::{Accel, Request, What};
 use ukl::manifest;
 use ukl::pipeline::{self, Clock};
 use ukl::program::toolchain;
@@ -105,13 +106,13 @@ fn script(image: &Image, script: &str) -> (BootRun, String) {
     let argv = ["sh", "-c", script].map(String::from).to_vec();
     let path = "/bin/busybox".to_owned();
     let command = Command { path, argv, env: [("PATH".to_owned(), "/bin:/usr/bin".to_owned())].into() };
-    let options = Options {
+    let options = Request {
         attach: false,
         accel: Accel::Tcg,
         timeout: Some(Duration::from_secs(300)),
-        ..Options::new(What::Commands(vec![command]))
+        ..Request::new(What::Commands(vec![command]))
     };
-    let run = boot::run(&SHELL, &env().cache, image, &options);
+    let run = boot::run(&env(), image, &options);
     let run = run.unwrap_or_else(|error| panic!("{}", render(&error).0));
     let text = String::from_utf8_lossy(&run.console).into_owned();
     (run, text)

@@ -9,39 +9,28 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::Context;
 use formats::console;
-
-use crate::base::error::Result;
 
 /// How often we look whether the guest is up.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Injects until it is dropped.
 pub(super) struct Injector {
-    /// A path of bounded length: a socket's name has 108 bytes at most.
-    folder: tempfile::TempDir,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Injector {
-    /// Sends one interrupt `every` so often, from the moment when the guest's init wrote to `control` until
-    /// `programs` programs have ended: a request that meets QEMU's own end can keep it from ending.
-    pub(super) fn start(every: Duration, control: PathBuf, programs: usize) -> Result<Self> {
-        let folder = tempfile::tempdir().context("failed to create a folder for QEMU's monitor")?;
+    /// Sends one interrupt `every` so often to QEMU's monitor at `socket`, from the moment when the guest's init wrote
+    /// to `control` until `programs` programs have ended: a request that meets QEMU's own end can keep it from ending.
+    pub(super) fn start(every: Duration, socket: PathBuf, control: PathBuf, programs: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (socket, stopped) = (folder.path().join("monitor"), stop.clone());
+        let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             // A monitor that went away is a guest that ended.
             let _ = inject(&socket, &control, every, programs, &stopped);
         });
-        Ok(Injector { folder, stop, thread: Some(thread) })
-    }
-
-    /// Where QEMU shall listen.
-    pub(super) fn socket(&self) -> PathBuf {
-        self.folder.path().join("monitor")
+        Injector { stop, thread: Some(thread) }
     }
 }
 
@@ -97,8 +86,9 @@ mod tests {
     fn interrupts_begin_when_the_guest_is_up_and_end_with_the_injector() {
         let dir = tempfile::tempdir().unwrap();
         let control = dir.path().join("control");
-        let injector = Injector::start(Duration::from_millis(1), control.clone(), 1).unwrap();
-        let listener = UnixListener::bind(injector.socket()).unwrap();
+        let socket = dir.path().join("monitor");
+        let injector = Injector::start(Duration::from_millis(1), socket.clone(), control.clone(), 1);
+        let listener = UnixListener::bind(socket).unwrap();
         fs::write(&control, "start\n").unwrap();
         let (mut qemu, _) = listener.accept().unwrap();
         qemu.write_all(b"{\"QMP\":{}}\n").unwrap();
@@ -121,6 +111,7 @@ mod tests {
     #[test]
     fn a_guest_that_never_comes_up_holds_nobody() {
         let dir = tempfile::tempdir().unwrap();
-        drop(Injector::start(Duration::from_millis(1), dir.path().join("control"), 1).unwrap());
+        let (socket, control) = (dir.path().join("monitor"), dir.path().join("control"));
+        drop(Injector::start(Duration::from_millis(1), socket, control, 1));
     }
 }

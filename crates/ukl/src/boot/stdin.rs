@@ -3,11 +3,9 @@
 //! The guest's console hands out whole lines and knows two special bytes: ^D ends the input or,
 //! within a line, hands out what is there; ^V takes the next byte as it is.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{Read, Write};
 use std::process::ChildStdin;
 use std::sync::mpsc::Receiver;
-
-use super::What;
 
 const END: u8 = 4;
 const VERBATIM: u8 = 22;
@@ -17,43 +15,6 @@ const PART: usize = 1024;
 
 /// A program that asks again after the end gets the same answer, so many times.
 const ENDS: usize = 16;
-
-/// How our standard input reaches the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Input {
-    /// Not at all.
-    None,
-    /// Lines that a person types, as keystrokes on the console.
-    Lines,
-    /// The terminal itself, every key of it: for a shell.
-    Terminal,
-    /// A file or pipe, byte by byte, through a port that loses nothing.
-    Port,
-}
-
-impl Input {
-    /// What a run needs: a shell the terminal, a program what our standard input is.
-    pub(super) fn of(attach: bool, what: &What) -> Self {
-        match (attach, what) {
-            (false, _) => Input::None,
-            (true, What::Shell) if std::io::stdin().is_terminal() => Input::Terminal,
-            (true, What::Shell) => Input::Lines,
-            // Without init nobody opens the port.
-            (true, What::Pid1(_)) => Input::Lines,
-            (true, _) if std::io::stdin().is_terminal() => Input::Lines,
-            (true, _) if is_dev_null() => Input::None,
-            (true, _) => Input::Port,
-        }
-    }
-}
-
-fn is_dev_null() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let same = |a: std::fs::Metadata, b: std::fs::Metadata| a.rdev() == b.rdev() && a.file_type() == b.file_type();
-    // A closed standard input is as good as none.
-    let ours = std::fs::metadata("/dev/stdin");
-    ours.map_or(true, |ours| std::fs::metadata("/dev/null").is_ok_and(|null| same(ours, null)))
-}
 
 /// Copies our standard input to QEMU's, and ends it with ours.
 pub(super) fn copy(mut guest: ChildStdin) {

@@ -11,12 +11,9 @@ use formats::console;
 use crate::base::error::Result;
 use crate::base::run::{drain, Cmd, Shell};
 use crate::base::term;
-use crate::base::workdir::RunDir;
-use crate::image::folder::Image;
+use crate::machine::{Endpoint, Input, Machine};
 
-use super::net::{self, Endpoint};
-use super::stdin::{self, Input};
-use super::{Options, What};
+use super::{backlog, stdin};
 
 /// What a run of QEMU left.
 pub(super) struct Streamed {
@@ -58,8 +55,8 @@ const SLOW_TICK: Duration = Duration::from_millis(200);
 const WHILE: Duration = Duration::from_secs(30);
 
 /// Runs QEMU to its end, or to ours; says when the program answers.
-pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options, files: &RunDir) -> Result<Streamed> {
-    let route = Input::of(options.attach, &options.what);
+pub(super) fn run(shell: &Shell, cmd: &Cmd, machine: &Machine) -> Result<Streamed> {
+    let route = machine.input;
     let _terminal = Terminal::save(route == Input::Terminal);
     let input = match route {
         Input::None => Stdio::null(),
@@ -77,7 +74,7 @@ pub(super) fn run(shell: &Shell, cmd: &Cmd, image: &Image, options: &Options, fi
         None => {}
     }
     let console = reader(guest.0.stdout.take(), start);
-    let mut watch = Watch::new(image, options, files, start, begin, guest.0.id())?;
+    let mut watch = Watch::new(machine, start, begin, guest.0.id())?;
     let end = watch.until_the_end(&console)?;
     if end != End::Itself || crate::base::run::interrupted() {
         guest.kill();
@@ -139,31 +136,25 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(
-        image: &Image,
-        options: &Options,
-        files: &RunDir,
-        start: Instant,
-        begin: Sender<()>,
-        qemu: u32,
-    ) -> Result<Self> {
+    fn new(machine: &Machine, start: Instant, begin: Sender<()>, qemu: u32) -> Result<Self> {
+        let files = &machine.files;
         Ok(Watch {
-            attach: options.attach,
+            attach: machine.attach,
             is_bounded: files.pipe().is_some(),
             start,
-            deadline: options.timeout.map(|limit| start + limit),
+            deadline: machine.timeout.map(|limit| start + limit),
             boot_deadline: start + BOOT_LIMIT,
             log: File::create(files.console())?,
             control: File::open(files.control())?,
             control_text: String::new(),
             console: Vec::new(),
             first_output: None,
-            endpoint: net::endpoint(image, options),
+            endpoint: machine.endpoint.clone(),
             ready: None,
             narrow: Some(qemu),
             begin: Some(begin),
             // Process 1 is the program: nobody announces it.
-            waits_for_run: !matches!(options.what, What::Pid1(_)),
+            waits_for_run: machine.has_init,
         })
     }
 
@@ -217,7 +208,7 @@ impl Watch {
         // What the guest says shows that QEMU is up, with all its ports; a program that is process 1 may say nothing.
         let is_silent = self.control_text.is_empty() && self.console.is_empty();
         if !is_silent || (!self.waits_for_run && self.start.elapsed() > LONG_UP) {
-            self.narrow.take().map(net::widen);
+            self.narrow.take().map(backlog::widen);
         }
         let runs = !self.waits_for_run || self.control_text.contains("run 0\n");
         if runs {

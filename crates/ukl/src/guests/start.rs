@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use formats::console::{self, Control};
 
+use crate::base::env::Env;
 use crate::base::error::{fail, report, Class, Result};
-use crate::base::run::{self, Cmd, Shell};
-use crate::base::workdir::{self, Cache, GuestDir, Guests};
-use crate::boot::{self, BootRun, Options, Outcome};
+use crate::base::run::{self, Cmd};
+use crate::base::workdir::{self, GuestDir, Guests};
+use crate::boot::{self, BootRun, Outcome};
 use crate::image::folder::Image;
+use crate::machine::{Connection, Request};
 
 use super::process::Process;
 use super::{find, now, read, record, write, Ended, Failed, Guest, Record, State, FORMAT};
@@ -35,7 +37,7 @@ pub struct Started {
 ///
 /// An ended guest of that name makes room. Errors: one of that name runs (class `Usage`), the guest
 /// did not come up or ended before it was ready (then its folder stays, for `ukl logs`).
-pub fn start(guests: &Guests, name: &str, image: &Image, options: &Options) -> Result<Started> {
+pub fn start(guests: &Guests, name: &str, image: &Image, request: &Request) -> Result<Started> {
     let dir = guests.guest(name);
     let begun = Instant::now();
     let Some(lock) = dir.try_lock()? else {
@@ -44,8 +46,8 @@ pub fn start(guests: &Guests, name: &str, image: &Image, options: &Options) -> R
     if let Some(guest) = read(name, &dir)?.filter(|guest| guest.state.is_alive()) {
         return Err(taken(name, &format!("runs already ({})", guest.state)).into());
     }
-    let result = spawn(&dir, image, options).and_then(|mut child| {
-        let waited = wait(&dir, image, options, &mut child, begun);
+    let result = spawn(&dir, image, request).and_then(|mut child| {
+        let waited = wait(&dir, image, request, &mut child, begun);
         if waited.is_err() && run::interrupted() {
             end(&dir, &mut child);
         }
@@ -65,16 +67,22 @@ fn taken(name: &str, how: &str) -> crate::base::error::Failure {
 }
 
 /// Writes down what is to be booted, and starts the process that does it.
-fn spawn(dir: &GuestDir, image: &Image, options: &Options) -> Result<Child> {
+fn spawn(dir: &GuestDir, image: &Image, request: &Request) -> Result<Child> {
     let files = dir.run();
     // What the last guest of that name left would be taken for this one's.
     for old in [files.console(), files.control(), files.qemu_line(), dir.record()] {
         workdir::remove_file(&old)?;
     }
     workdir::write_atomic(&files.console(), b"")?;
-    let image = image.dir.root().to_owned();
-    let record =
-        Record { format: FORMAT, image, options: options.clone(), started_at: now(), process: None, end: None };
+    let record = Record {
+        format: FORMAT,
+        image: image.dir.root().to_owned(),
+        request: request.clone(),
+        connection: Some(Connection::of(&image.info, request)),
+        started_at: now(),
+        process: None,
+        end: None,
+    };
     write(dir, &record)?;
     if let Some(pipe) = files.pipe() {
         for end in ["in", "out"] {
@@ -100,23 +108,25 @@ fn make_pipe(path: &Path) -> Result<()> {
 fn wait(
     dir: &GuestDir,
     image: &Image,
-    options: &Options,
+    request: &Request,
     child: &mut Child,
     begun: Instant,
 ) -> Result<Option<(Option<String>, f64)>> {
-    let waits = image.info.ready.is_some() && !matches!(options.what, boot::What::Pid1(_));
+    let has_init = request.what.has_init();
+    let waits = image.info.ready.is_some() && has_init;
     loop {
         anyhow::ensure!(!run::interrupted(), "interrupted");
         let control = control(dir);
         let ended = child.try_wait()?.is_some();
         if control.ready && waits {
-            return Ok(Some((boot::endpoint(image, options, &control), begun.elapsed().as_secs_f64())));
+            let endpoint = record(dir)?.and_then(|record| record.connection?.endpoint()?.text(&control));
+            return Ok(Some((endpoint, begun.elapsed().as_secs_f64())));
         }
         if ended {
             return Err(ended_early(dir)?.into());
         }
         // Process 1 announces nothing: QEMU's line is written just before it starts.
-        let is_up = control.started || matches!(options.what, boot::What::Pid1(_)) && dir.run().qemu_line().exists();
+        let is_up = control.started || !has_init && dir.run().qemu_line().exists();
         if is_up && !waits {
             return Ok(None);
         }
@@ -165,14 +175,14 @@ fn end(dir: &GuestDir, child: &mut Child) {
 }
 
 /// Boots the guest of the folder `dir`, waits for its end and writes it down: the process beside the guest.
-pub fn attend(shell: &Shell, cache: &Cache, dir: &GuestDir) -> Result<()> {
+pub fn attend(env: &Env, dir: &GuestDir) -> Result<()> {
     let Some(mut record) = record(dir)? else {
         return Err(fail(Class::Usage, format!("no guest in `{}`", dir.root().display())).into());
     };
     record.process = Some(Process::own()?);
     write(dir, &record)?;
     let result = super::load(&record).and_then(|image| {
-        let run = boot::run_in(shell, cache, &image, &record.options, &dir.run());
+        let run = boot::run_in(env, &image, &record.request, &dir.run());
         // What ended us from outside ended the guest.
         if run::interrupted() {
             Ok(None)

@@ -10,7 +10,6 @@ use formats::console;
 
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir::{GuestDir, Guests};
-use crate::boot::What;
 
 use super::{find, record, Guest, Record, State};
 
@@ -42,10 +41,10 @@ pub fn stop(guests: &Guests, name: &str, limit: Duration) -> Result<(Guest, How)
 }
 
 fn bring_down(dir: &GuestDir, limit: Duration) -> Result<How> {
-    let Some(Record { process: Some(process), options, .. }) = record(dir)? else { return Ok(How::Already) };
+    let Some(Record { process: Some(process), request, .. }) = record(dir)? else { return Ok(How::Already) };
     let control = std::fs::read_to_string(dir.run().control()).unwrap_or_default();
     // Before init runs, and where there is none, nobody passes a signal on.
-    let listens = console::control(&control).started && !matches!(options.what, What::Pid1(_));
+    let listens = console::control(&control).started && request.what.has_init();
     let ends = |limit: Duration| {
         let begun = Instant::now();
         while process.is_alive() {
@@ -90,11 +89,11 @@ pub fn switch_off(guest: &Guest) {
 /// Sends the program of the guest `name` a signal. Errors: it does not run, or nobody there passes signals on.
 pub fn signal(guests: &Guests, name: &str, signal: i32) -> Result<Guest> {
     let guest = find(guests, name)?;
-    let options = record(&guest.dir)?.map(|record| record.options);
+    let request = record(&guest.dir)?.map(|record| record.request);
     if !matches!(guest.state, State::Running | State::Ready) {
         return Err(fail(Class::Usage, format!("the guest `{name}` does not run ({})", guest.state)).into());
     }
-    if options.is_some_and(|options| matches!(options.what, What::Pid1(_))) {
+    if request.is_some_and(|request| !request.what.has_init()) {
         let failure = fail(Class::Usage, format!("the program of `{name}` is process 1: nobody passes signals on"));
         return Err(failure.hint("run it without `--pid1`").into());
     }

@@ -5,6 +5,7 @@
 
 mod files;
 mod base;
+mod mounts;
 mod overlay;
 
 use std::path::PathBuf;
@@ -18,7 +19,8 @@ use crate::program::musl::Sysroot;
 use crate::program::toolchain::Toolchain;
 
 pub use base::{compressor, entries, init_commands, program, FILES, SOURCES};
-pub use overlay::{command, command_strings, environment, mount_strings, Command, Console, Mode, Mount};
+pub use mounts::{disk_name, mount_strings, share_name, Mount};
+pub use overlay::{command, command_strings, environment, Command, Console, Mode};
 
 /// The initial RAM disk.
 #[derive(Debug, Clone)]

@@ -34,7 +34,7 @@ pub struct Disk {
 
 /// How a folder of this machine gets into the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
+pub enum ShareKind {
     /// QEMU itself serves it.
     #[serde(rename = "9p")]
     NineP,
@@ -51,7 +51,7 @@ pub struct Share {
     /// Its mount point in the guest.
     pub mount: String,
     /// How it gets there.
-    pub kind: Kind,
+    pub kind: ShareKind,
     /// The guest cannot write to it.
     pub read_only: bool,
 }
@@ -186,14 +186,14 @@ pub fn share_option(text: &str) -> Result<Share, String> {
         [dir, mount] if !dir.is_empty() => (*dir, mount_point(mount)?),
         _ => return Err(bad()),
     };
-    let kind = if options.contains(&"virtiofs") { Kind::Virtiofs } else { Kind::NineP };
+    let kind = if options.contains(&"virtiofs") { ShareKind::Virtiofs } else { ShareKind::NineP };
     let share = Share { path: here(dir)?, mount, kind, read_only: options.contains(&"ro") };
     possible(&share).map(|()| share)
 }
 
 /// Fails for what the kind of share cannot do.
 pub(super) fn possible(share: &Share) -> Result<(), String> {
-    if share.kind == Kind::Virtiofs && share.read_only {
+    if share.kind == ShareKind::Virtiofs && share.read_only {
         return Err("virtiofsd cannot keep a guest from writing: a share that is read-only is of the kind `9p`".into());
     }
     Ok(())
@@ -255,7 +255,7 @@ mod tests {
     fn shares_of_the_command_line() {
         let share = share_option("/srv/www:/www:ro").unwrap();
         assert_eq!((share.path, share.mount.as_str(), share.read_only), ("/srv/www".into(), "/www", true));
-        assert_eq!((share.kind, share_option("/a:/b:virtiofs").unwrap().kind), (Kind::NineP, Kind::Virtiofs));
+        assert_eq!((share.kind, share_option("/a:/b:virtiofs").unwrap().kind), (ShareKind::NineP, ShareKind::Virtiofs));
         for bad in ["", "/a", "/a:b", "/a:", ":/b", "/a:/b:wo", "/a:/dev/x", "/a:/etc", "/a:/proc", "/a:/b:ro,virtiofs"]
         {
             assert!(share_option(bad).is_err(), "{bad}");

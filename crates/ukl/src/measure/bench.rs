@@ -18,8 +18,9 @@ use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::term;
 use crate::base::workdir::{self, Cache, ImageDir};
-use crate::boot::{self, Options, Outcome, What};
+use crate::boot::{self, Outcome};
 use crate::image::folder::Image;
+use crate::machine::{Request, What};
 use crate::manifest::{self, Manifest};
 use crate::pipeline::{self, Clock};
 
@@ -156,7 +157,7 @@ fn boots(env: &Env, image: &Image, rounds: usize) -> Result<Vec<Measure>> {
     let mut first = Measure { name: "QEMU start to first output", unit: "s", samples: Vec::new() };
     let mut whole = Measure { name: "QEMU start to QEMU end", unit: "s", samples: Vec::new() };
     for _ in 0..rounds {
-        let run = boot::run(&env.shell, &env.cache, image, &options(None))?;
+        let run = boot::run(env, image, &options(None))?;
         let (Outcome::Exited(0), Some(output_s)) = (&run.outcome, run.first_output_s) else {
             let text = format!("hello ended otherwise than it should: {:?}", run.outcome);
             return Err(fail(Class::Boot, text).log(image.dir.console()).into());
@@ -167,8 +168,8 @@ fn boots(env: &Env, image: &Image, rounds: usize) -> Result<Vec<Measure>> {
     Ok(vec![first, whole])
 }
 
-fn options(memory_mib: Option<u32>) -> Options {
-    Options { attach: false, memory_mib, timeout: Some(LIMIT), ..Options::new(What::Program(None)) }
+fn options(memory_mib: Option<u32>) -> Request {
+    Request { attach: false, memory_mib, timeout: Some(LIMIT), ..Request::new(What::Program(None)) }
 }
 
 /// The least memory, in whole MiB, with which hello still runs to its end.
@@ -177,7 +178,7 @@ fn minimum_memory(env: &Env, image: &Image) -> Result<u32> {
     while dies + 1 < lives {
         let middle = (dies + lives) / 2;
         // Too little memory shows as a panic, as silence, or as a QEMU that gives up.
-        let run = boot::run(&env.shell, &env.cache, image, &options(Some(middle)));
+        let run = boot::run(env, image, &options(Some(middle)));
         match run {
             Ok(run) if run.outcome == Outcome::Exited(0) => lives = middle,
             _ => dies = middle,

@@ -16,9 +16,10 @@ use serde::Serialize;
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir::ImageDir;
-use crate::boot::{self, Options, Outcome, What};
+use crate::boot::{self, Outcome};
 use crate::image::folder::Image;
 use crate::image::initrd::{self, Command};
+use crate::machine::{Request, What};
 use crate::manifest::{self, Manifest};
 
 pub use endurance::{endure, text as endurance_text, Endurance, Task};
@@ -77,14 +78,14 @@ pub fn manifest(dir: &ImageDir) -> Result<Manifest> {
 }
 
 /// Boots the suite's image and compares its runs. Error (class `Usage`): a case that does not exist.
-pub fn compare(env: &Env, image: &Image, options: Options, plan: &Plan) -> Result<Report> {
+pub fn compare(env: &Env, image: &Image, options: Request, plan: &Plan) -> Result<Report> {
     let mut args = if plan.full { vec!["--full".to_owned()] } else { Vec::new() };
     args.extend(if plan.cases.is_empty() { vec!["all".to_owned()] } else { vec!["run".to_owned()] });
     args.extend(plan.cases.iter().cloned());
     let limit = if plan.full { FULL_LIMIT } else { LIMIT };
     let commands = vec![command("/twin", &args), command(&image.info.trigger, &args)];
     // Cases are about time, too, which a busy host would stretch. Interrupts from outside keep their own time.
-    let options = Options { icount: options.nmi.is_none(), ..options };
+    let options = Request { icount: options.nmi.is_none(), ..options };
     let run = run(env, image, options, commands, limit)?;
     let console = read::console(&String::from_utf8_lossy(&run.console));
     if run.ends.contains(&Outcome::Exited(2)) && console.runs.iter().all(|run| run.blocks.is_empty()) {
@@ -124,7 +125,7 @@ fn command(path: &str, args: &[String]) -> Command {
 fn run(
     env: &Env,
     image: &Image,
-    mut options: Options,
+    mut options: Request,
     commands: Vec<Command>,
     limit: Duration,
 ) -> Result<boot::BootRun> {
@@ -132,7 +133,7 @@ fn run(
     options.attach = false;
     options.timeout = options.timeout.or(Some(limit));
     options.words.push(KERNEL_WORDS.into());
-    let run = boot::run(&env.shell, &env.cache, image, &options)?;
+    let run = boot::run(env, image, &options)?;
     anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
     Ok(run)
 }

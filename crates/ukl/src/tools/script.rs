@@ -15,13 +15,13 @@ use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::Shell;
 use crate::base::workdir::ImageDir;
-use crate::boot::{self, What};
 use crate::image::folder::{self, Image, Parts};
 use crate::image::initrd::Initrd;
 use crate::kernel::config::{self, Configured};
 use crate::kernel::patch::PatchedSource;
 use crate::kernel::vmlinux::Kernel;
-use crate::manifest::storage::Kind as ShareKind;
+use crate::machine::{self, Input, Request, What};
+use crate::manifest::storage::ShareKind;
 use crate::manifest::{KernelSource, Manifest};
 use crate::program::archive::AppArchive;
 use crate::program::musl::Sysroot;
@@ -207,7 +207,10 @@ fn machine(text: &mut Text, env: &Env, plan: &Plan, patched: &PatchedSource) -> 
     let initrd = &Initrd { path: dir.initrd() };
     let parts = Parts { manifest, toolchain, archive, patched, configured, kernel, initrd };
     let image = Image { dir: dir.clone(), info: folder::describe(&parts, Default::default()) };
-    let cmd = boot::command(&env.cache, &image, &boot::Options::new(What::Program(None)))?;
+    let planned = Env { shell: Shell { dry_run: true, ..env.shell }, cache: env.cache.clone() };
+    // A person sits at the console of what the script boots.
+    let request = Request::new(What::Program(None));
+    let cmd = machine::resolve(&planned, &image, &request, Input::Lines, &dir.run())?.command(None);
     let control = text.word(&dir.control().to_string_lossy());
     text.part("Boot");
     text.say(

@@ -20,6 +20,6 @@ pub struct AttendArgs {
 
 /// Starts the guest of the folder and stays with it until it ends.
 pub(super) fn attend(env: &Env, args: &AttendArgs) -> Result<Answer> {
-    guests::attend(&env.shell, &env.cache, &GuestDir::at(&args.dir))?;
+    guests::attend(env, &GuestDir::at(&args.dir))?;
     Ok(Answer::new("", json!({ "folder": args.dir })))
 }

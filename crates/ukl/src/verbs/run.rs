@@ -11,9 +11,10 @@ use crate::base::error::{fail, Class, Result};
 use crate::base::term;
 use crate::base::units;
 use crate::base::workdir::{Guests, ImageDir};
-use crate::boot::{self, Accel, BootRun, Kind, Options, Outcome, What};
+use crate::boot::{self, BootRun, Outcome};
 use crate::guests;
 use crate::image::folder::{self, Image};
+use crate::machine::{Accel, MachineKind, Request, What};
 use crate::manifest::{Network, Storage};
 use crate::pipeline::Stage;
 
@@ -43,13 +44,13 @@ pub(super) fn run(env: &Env, args: &RunArgs, json: bool) -> Result<Answer> {
 
 /// Boots `image`; ends as its program does.
 pub(super) fn boot(env: &Env, image: &Image, wanted: &BootOptions, json: bool, stages: Vec<Stage>) -> Result<Answer> {
-    let options = Options { attach: !json && !wanted.detach, ..translate(wanted) };
+    let options = Request { attach: !json && !wanted.detach, ..translate(wanted) };
     if wanted.detach && !env.shell.dry_run {
         let (text, guest) = start_in_background(image, wanted.name.as_deref(), &options)?;
         let json = json!({ "folder": image.dir.root(), "image": image.info, "stages": stages, "guest": guest });
         return Ok(Answer { text, json, code: 0 });
     }
-    let run = boot::run(&env.shell, &env.cache, image, &options)?;
+    let run = boot::run(env, image, &options)?;
     // Whoever interrupted us wants no verdict.
     anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
     let (code, run) =
@@ -58,7 +59,7 @@ pub(super) fn boot(env: &Env, image: &Image, wanted: &BootOptions, json: bool, s
     Ok(Answer { text: String::new(), json, code })
 }
 
-fn translate(options: &BootOptions) -> Options {
+fn translate(options: &BootOptions) -> Request {
     let args = (!options.args.is_empty()).then(|| options.args.clone());
     let what = match options {
         BootOptions { shell: true, .. } => What::Shell,
@@ -69,7 +70,7 @@ fn translate(options: &BootOptions) -> Options {
     let ports = (!options.ports.is_empty()).then(|| options.ports.clone());
     let network = Network { net: options.net.clone(), ip: options.ip.clone(), queues: options.queues };
     let words = options.append.clone();
-    Options { ports, network, words, storage: storage(options), ..machine(&options.machine, what) }
+    Request { ports, network, words, storage: storage(options), ..machine(&options.machine, what) }
 }
 
 /// Disks and shares of the command line.
@@ -78,8 +79,8 @@ pub(super) fn storage(options: &BootOptions) -> Storage {
 }
 
 /// `what` on the machine that the command line describes.
-pub(super) fn machine(options: &MachineOptions, what: What) -> Options {
-    Options {
+pub(super) fn machine(options: &MachineOptions, what: What) -> Request {
+    Request {
         accel: match options.accel {
             options::Accel::Auto => Accel::Auto,
             options::Accel::Kvm => Accel::Kvm,
@@ -87,18 +88,18 @@ pub(super) fn machine(options: &MachineOptions, what: What) -> Options {
         },
         machine: match options.machine {
             MachineType::Auto => None,
-            MachineType::Microvm => Some(Kind::Microvm),
-            MachineType::Q35 => Some(Kind::Q35),
+            MachineType::Microvm => Some(MachineKind::Microvm),
+            MachineType::Q35 => Some(MachineKind::Q35),
         },
         memory_mib: options.memory,
         cpus: options.cpus,
         timeout: options.timeout,
-        ..Options::new(what)
+        ..Request::new(what)
     }
 }
 
 /// The exit code, and a line on standard error where the program did not simply exit.
-fn judge(image: &Image, run: &BootRun, options: &Options) -> Result<u8> {
+fn judge(image: &Image, run: &BootRun, options: &Request) -> Result<u8> {
     match &run.outcome {
         Outcome::Exited(_) => {}
         Outcome::Signaled(signal) => term::say(&format!("`{}` was killed by signal {signal}", image.info.name)),
@@ -145,7 +146,7 @@ fn describe(run: &BootRun, dir: &ImageDir) -> Value {
 }
 
 /// Boots `image` in the background.
-fn start_in_background(image: &Image, name: Option<&str>, options: &Options) -> Result<(String, Value)> {
+fn start_in_background(image: &Image, name: Option<&str>, options: &Request) -> Result<(String, Value)> {
     let name = name.unwrap_or(&image.info.name);
     let started = guests::start(&Guests::from_env()?, name, image, options)?;
     let mut value = ps::describe(&started.guest);

@@ -13,8 +13,8 @@ use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
-use crate::boot::{Options, What};
 use crate::image::folder::Image;
+use crate::machine::{Request, What};
 use crate::measure::suite::{self, Endurance, Plan};
 
 /// `ukl test`.
@@ -59,7 +59,7 @@ pub(super) fn test(env: &Env, args: &TestArgs) -> Result<Answer> {
     }
     let image = image(env, args)?;
     let nmi = args.nmi.map(Duration::from_millis);
-    let options = Options { nmi, ..run::machine(&args.machine, What::Program(None)) };
+    let options = Request { nmi, ..run::machine(&args.machine, What::Program(None)) };
     if let Some(seconds) = args.endurance {
         let what = Endurance { seconds, starts: args.starts };
         term::say(&format!("mixed load for {seconds} s, then {} starts", what.starts));
@@ -77,7 +77,7 @@ pub(super) fn test(env: &Env, args: &TestArgs) -> Result<Answer> {
 }
 
 /// A public suite; with `--record`, its results are written whatever they are.
-fn public(env: &Env, args: &TestArgs, image: &Image, options: &Options, name: &str) -> Result<Answer> {
+fn public(env: &Env, args: &TestArgs, image: &Image, options: &Request, name: &str) -> Result<Answer> {
     term::say(&format!("running `{name}` in ring 3 and in app mode"));
     let report = suite::measure(env, image, options, name, &args.cases)?;
     if let Some(file) = &args.record {

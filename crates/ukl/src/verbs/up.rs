@@ -9,7 +9,7 @@ use super::options::{BootOptions, BuildOptions, PlatOption, Target};
 use super::{images, linuxu, project, run};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
-use crate::boot;
+use crate::machine;
 use crate::tools::templates;
 
 /// `ukl up`.
@@ -45,7 +45,7 @@ pub(super) fn up(env: &Env, args: &UpArgs, json: bool) -> Result<Answer> {
     let own = run::storage(&args.boot);
     manifest.kernel.storage |= !own.is_empty();
     // Whoever forgot a folder learns it before the build.
-    boot::storage::check(&manifest.storage.with(&own))?;
+    machine::storage::check(&manifest.storage.with(&own))?;
     let dir = project::image_dir(&target, &manifest)?;
     let work = || images::from_manifest(env, &manifest, &dir);
     let (image, stages) = project::locked(env, &target, &manifest, true, work)?;

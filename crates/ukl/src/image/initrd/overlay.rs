@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Shell};
 use crate::base::workdir::{self, ImageDir};
+use crate::manifest::Storage;
+
+use super::mounts::{self, Mount};
 
 /// One program that init starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,21 +23,6 @@ pub struct Command {
     pub argv: Vec<String>,
     /// Its whole environment.
     pub env: BTreeMap<String, String>,
-}
-
-/// A disk or share that init mounts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// The file system, or `raw` for a disk without one.
-    pub kind: String,
-    /// Serial number of the disk, or tag of the share.
-    pub source: String,
-    /// The mount point, or the path of a raw disk's device.
-    pub place: String,
-    /// Options of the file system.
-    pub options: String,
-    /// The guest cannot write to it.
-    pub read_only: bool,
 }
 
 /// How the guest's console treats bytes.
@@ -69,6 +57,22 @@ impl Mode {
     /// Init runs `commands` with plain standard streams.
     pub fn commands(commands: Vec<Command>) -> Self {
         Mode { console: Console::Raw, commands, mounts: Vec::new(), twin: false, busybox: false }
+    }
+
+    /// What init does in an image unless a run says otherwise: it starts the program `name` by its trigger.
+    pub fn of_image(
+        name: &str,
+        trigger: &str,
+        args: &[String],
+        env: &BTreeMap<String, String>,
+        storage: &Storage,
+    ) -> Self {
+        Mode::commands(vec![command(name, trigger, args, env)]).with_mounts(storage)
+    }
+
+    /// With these disks and shares.
+    pub fn with_mounts(self, storage: &Storage) -> Self {
+        Mode { mounts: mounts::of(storage), ..self }
     }
 
     /// The kernel starts the program itself.
@@ -106,7 +110,7 @@ pub(super) fn archive(shell: &Shell, image: &ImageDir, mode: &Mode) -> Result<Ve
         entries.push(Entry::file("/init", 0o755, workdir::read(&image.stage("initrd").join("init"))?));
         entries.push(Entry::file("/etc/ukl/command", 0o644, command_file(mode)?));
         if !mode.mounts.is_empty() {
-            entries.push(Entry::file("/etc/ukl/mounts", 0o644, mounts_file(&mode.mounts)));
+            entries.push(Entry::file("/etc/ukl/mounts", 0o644, mounts::file(&mode.mounts)));
         }
     }
     if mode.twin {
@@ -155,17 +159,6 @@ pub fn command_strings(mode: &Mode) -> Vec<String> {
     strings
 }
 
-/// The file that init reads: see `initrd/storage.c`.
-fn mounts_file(mounts: &[Mount]) -> Vec<u8> {
-    mount_strings(mounts).flat_map(|string| [string.as_bytes(), b"\0"].concat()).collect()
-}
-
-/// What that file says: strings that each end with a NUL.
-pub fn mount_strings(mounts: &[Mount]) -> impl Iterator<Item = &str> {
-    let mode = |mount: &Mount| if mount.read_only { "ro" } else { "rw" };
-    mounts.iter().flat_map(move |m| [&m.kind, &m.source, &m.place, &m.options, mode(m)])
-}
-
 /// The host's static busybox and a link for each of its applets.
 fn busybox(shell: &Shell) -> Result<Vec<Entry>> {
     let host = Path::new("/bin/busybox");
@@ -198,19 +191,6 @@ mod tests {
         let mode = Mode::commands(vec![plain(&["a", "two words", ""], &[("X", "y=z")]), plain(&["b"], &[])]);
         let want = b"raw\x003\x001\0/UKL\0a\0two words\0\0X=y=z\x001\x000\0/UKL\0b\0";
         assert_eq!(command_file(&mode).unwrap(), want);
-    }
-
-    #[test]
-    fn a_mount_is_five_strings() {
-        let mount = Mount {
-            kind: "ext4".into(),
-            source: "disk0".into(),
-            place: "/data".into(),
-            options: String::new(),
-            read_only: true,
-        };
-        let want = b"ext4\0disk0\0/data\0\0ro\0".repeat(2);
-        assert_eq!(mounts_file(&[mount.clone(), mount]), want);
     }
 
     #[test]

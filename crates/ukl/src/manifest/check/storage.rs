@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::raw::{RawDisk, RawFormat, RawKind, RawManifest, RawShare};
-use super::super::storage::{self, Disk, Format, Kind, Share, Storage};
+use super::super::storage::{self, Disk, Format, Share, ShareKind, Storage};
 use super::super::{fields, GuestFile};
 use super::{at, bad, Checked, RESERVED};
 
@@ -51,8 +51,8 @@ fn disk(raw: &RawDisk, dir: &Path, [list, i]: [&str; 2]) -> Checked<Disk> {
 
 fn share(raw: &RawShare, dir: &Path, [list, i]: [&str; 2]) -> Checked<Share> {
     let kind = match raw.kind {
-        None | Some(RawKind::NineP) => Kind::NineP,
-        Some(RawKind::Virtiofs) => Kind::Virtiofs,
+        None | Some(RawKind::NineP) => ShareKind::NineP,
+        Some(RawKind::Virtiofs) => ShareKind::Virtiofs,
     };
     let mount = at(&[list, i, "mount"], storage::mount_point(&raw.mount))?;
     let share = Share { path: path(&raw.path, dir, [list, i])?, mount, kind, read_only: raw.read_only };

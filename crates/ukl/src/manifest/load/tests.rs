@@ -1,7 +1,7 @@
 //! Manifests that must be refused, each with its exact message, and those that must be accepted.
 
 use super::*;
-use crate::manifest::storage::{Disk, Format, Kind, Share, Storage};
+use crate::manifest::storage::{Disk, Format, Share, ShareKind, Storage};
 use crate::manifest::{
     BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, Machine, Network, Origin, Platform, Upstream,
 };
@@ -293,7 +293,10 @@ fn disks(dir: &Path) -> Vec<Disk> {
 fn shares(dir: &Path) -> Vec<Share> {
     let share =
         |path: &Path, mount: &str, kind, read_only| Share { path: path.into(), mount: mount.into(), kind, read_only };
-    vec![share(dir, "/project", Kind::NineP, true), share(Path::new("/tmp"), "/srv/tmp", Kind::Virtiofs, false)]
+    vec![
+        share(dir, "/project", ShareKind::NineP, true),
+        share(Path::new("/tmp"), "/srv/tmp", ShareKind::Virtiofs, false),
+    ]
 }
 
 #[test]

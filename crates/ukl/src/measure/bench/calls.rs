@@ -8,8 +8,9 @@ use super::table;
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir::{self, ImageDir};
-use crate::boot::{self, Outcome, What};
+use crate::boot::{self, Outcome};
 use crate::image::folder::Image;
+use crate::machine::What;
 use crate::manifest::{self, Manifest};
 
 const PROGRAM: &str = include_str!("calls.c");
@@ -36,7 +37,7 @@ pub fn manifest(dir: &ImageDir) -> Result<Manifest> {
 
 /// Boots the image of [`manifest`] once. Error (class `Boot`): the program did not come to its end, the kernel complains.
 pub fn calls(env: &Env, image: &Image) -> Result<Vec<Call>> {
-    let run = boot::run(&env.shell, &env.cache, image, &count::options(What::Both(None), 1))?;
+    let run = boot::run(env, image, &count::options(What::Both(None), 1))?;
     anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
     let text = String::from_utf8_lossy(&run.console);
     no_complaint(&text, image.dir.console())?;

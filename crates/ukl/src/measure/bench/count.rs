@@ -11,9 +11,10 @@ use crate::base::env::Env;
 use crate::base::error::{fail, Class, Failure, Result};
 use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
-use crate::boot::{self, Accel, BootRun, Options, What};
+use crate::boot::{self, BootRun};
 use crate::image::folder::Image;
 use crate::image::initrd;
+use crate::machine::{Accel, Request, What};
 use crate::manifest::{GuestFile, Manifest, Net, Network};
 use crate::program::musl;
 use crate::program::toolchain;
@@ -115,7 +116,7 @@ pub fn count(env: &Env, image: &Image, plan: &Plan) -> Result<Report> {
     let (mut boots, mut qemu) = (Vec::new(), BTreeMap::new());
     for round in 1..=plan.rounds {
         for mode in [Mode::App, Mode::Twin] {
-            let run = boot::run(&env.shell, &env.cache, image, &options(client(image, plan, mode)?, round))?;
+            let run = boot::run(env, image, &options(client(image, plan, mode)?, round))?;
             anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
             let said = judge(image, plan, &run)?;
             let each = said.loads.iter().map(|load| format!("{:.0}", load.instructions_per_request));
@@ -135,8 +136,8 @@ fn warm_up(plan: &Plan) -> usize {
 }
 
 /// One processor and nothing from outside; each round has another seed.
-pub(super) fn options(what: What, round: u32) -> Options {
-    Options {
+pub(super) fn options(what: What, round: u32) -> Request {
+    Request {
         attach: false,
         accel: Accel::Tcg,
         cpus: Some(1),
@@ -146,7 +147,7 @@ pub(super) fn options(what: What, round: u32) -> Options {
         words: vec![KERNEL_WORDS.into()],
         icount: true,
         seed: Some(round),
-        ..Options::new(what)
+        ..Request::new(what)
     }
 }
 

@@ -13,9 +13,9 @@ use super::server::Server;
 use crate::base::error::{fail, Class, Result};
 use crate::base::term;
 use crate::base::workdir::{self, Guests};
-use crate::boot::{Options, What};
 use crate::guests::{self, Guest};
 use crate::image::folder::Image;
+use crate::machine::{Request, What};
 
 /// What to measure of a server.
 #[derive(Debug, Clone)]
@@ -204,13 +204,13 @@ impl Bench<'_> {
             return Err(fail(Class::App, format!("`{}` does not say which port answers", self.image.info.name)).into());
         };
         let host = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let options = Options {
+        let options = Request {
             attach: false,
             memory_mib,
             ports: Some(vec![(host.port(), guest_port)]),
             timeout: Some(limit),
             words: vec![KERNEL_WORDS.into()],
-            ..Options::new(what)
+            ..Request::new(what)
         };
         let started = guests::start(&self.guests, mode.name(), self.image, &options)?;
         Ok(Running { guest: started.guest, address: host })

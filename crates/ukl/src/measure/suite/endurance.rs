@@ -7,8 +7,9 @@ use serde::Serialize;
 use super::{command, read, run};
 use crate::base::env::Env;
 use crate::base::error::Result;
-use crate::boot::{Options, Outcome};
+use crate::boot::Outcome;
 use crate::image::folder::Image;
+use crate::machine::Request;
 
 /// What is done.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +32,7 @@ pub struct Task {
 }
 
 /// Boots the suite's image and runs the tasks; whoever did not run has not passed.
-pub fn endure(env: &Env, image: &Image, options: Options, what: Endurance) -> Result<Vec<Task>> {
+pub fn endure(env: &Env, image: &Image, options: Request, what: Endurance) -> Result<Vec<Task>> {
     let trigger = image.info.trigger.as_str();
     let (seconds, starts, fewer) = (what.seconds.to_string(), what.starts.to_string(), (what.starts / 10).to_string());
     let tasks = [

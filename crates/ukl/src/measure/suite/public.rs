@@ -12,8 +12,9 @@ use super::{broken_off, command, run, sources, MODES};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir::ImageDir;
-use crate::boot::{Options, Outcome};
+use crate::boot::Outcome;
 use crate::image::folder::Image;
+use crate::machine::Request;
 use crate::manifest::{self, Manifest};
 
 /// A run of more than a thousand cases, many of which sleep.
@@ -137,7 +138,7 @@ pub fn manifest(dir: &ImageDir, name: &str) -> Result<Manifest> {
 
 /// Boots the image of suite `name` and runs `cases`, or all. What differs for no known reason runs once more: a
 /// busy machine stretches time. Error (class `Usage`): no such case.
-pub fn measure(env: &Env, image: &Image, options: &Options, name: &str, cases: &[String]) -> Result<PublicReport> {
+pub fn measure(env: &Env, image: &Image, options: &Request, name: &str, cases: &[String]) -> Result<PublicReport> {
     let suite = SUITES.iter().find(|suite| suite.name == name);
     let suite = suite.ok_or_else(|| fail(Class::Usage, format!("there is no suite `{name}`")))?;
     let known = known::parse(sources::public_file(name, "known.txt"))?;
@@ -166,7 +167,7 @@ pub fn measure(env: &Env, image: &Image, options: &Options, name: &str, cases: &
     Ok(report)
 }
 
-fn boot(env: &Env, image: &Image, options: Options, cases: &[String]) -> Result<(Console, Option<String>)> {
+fn boot(env: &Env, image: &Image, options: Request, cases: &[String]) -> Result<(Console, Option<String>)> {
     // The driver is in ring 3 in both runs: it executes the twin, and then the program.
     let drive = |path: &str, mode: &str| {
         let mut args = vec![path.to_owned(), mode.to_owned()];

@@ -5,8 +5,7 @@ use std::path::Path;
 use formats::newc::{Entry, Kind};
 
 use crate::base::error::{fail, Class, Result};
-use crate::boot;
-use crate::image::initrd;
+use crate::image::initrd::{self, Mode};
 use crate::manifest::Manifest;
 
 use super::text::Text;
@@ -57,7 +56,7 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
 /// What changes from run to run: init, and what it shall do.
 fn overlay(text: &mut Text, plan: &Plan, stage: &Path) {
     let Manifest { name, trigger, args, env, storage, .. } = plan.manifest;
-    let mode = boot::default_mode(name, trigger, args, env, storage);
+    let mode = Mode::of_image(name, trigger, args, env, storage);
     let mut list = vec!["dir /etc 0755 0 0".to_owned(), "dir /etc/ukl 0755 0 0".to_owned()];
     let mut strings = |text: &mut Text, name: &str, strings: &[String]| {
         let words = strings.iter().map(|s| plain(s)).collect::<Vec<_>>().join(" ");

@@ -18,7 +18,7 @@ const BACKLOG: i32 = 4096;
 ///
 /// A second `listen` changes nothing else. None of this may fail a guest: on a Linux before 5.6, or where one process
 /// may not reach into another, the ports work as they do without us.
-pub(in crate::boot) fn widen(pid: u32) -> usize {
+pub(super) fn widen(pid: u32) -> usize {
     let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let Some(process) = number.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) else { return 0 };
     let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return 0 };

@@ -21,9 +21,12 @@ pub enum Engine {
 
 /// The kind of machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
+pub enum MachineKind {
     /// Nothing but a serial port, timers and virtio slots: boots fastest.
     Microvm,
     /// A PC with PCI, and with tables that name several processors.
     Q35,
 }
+
+/// How many virtio devices a microvm takes.
+pub(super) const MICROVM_SLOTS: usize = 8;

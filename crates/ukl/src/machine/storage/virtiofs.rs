@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
 use crate::base::error::{fail, Class, Failure, Result};
 use crate::base::run::{Cmd, Shell};
 use crate::base::workdir::ImageDir;
@@ -22,21 +20,18 @@ const GRACE: Duration = Duration::from_secs(2);
 /// A running virtiofsd.
 pub(super) struct Daemon {
     child: Option<Child>,
-    /// A path of bounded length: a socket's name has 108 bytes at most.
-    folder: tempfile::TempDir,
     command: String,
     log: PathBuf,
 }
 
 impl Daemon {
-    /// Starts one for `share`; what it says goes to a log of `image`.
-    pub(super) fn start(shell: &Shell, image: &ImageDir, share: &Share) -> Result<Self> {
+    /// Starts one for `share` at `socket`; what it says goes to a log of `image`.
+    pub(super) fn start(shell: &Shell, socket: PathBuf, image: &ImageDir, share: &Share) -> Result<Self> {
         if !Path::new(PROGRAM).exists() {
             let failure = fail(Class::Host, format!("no `{PROGRAM}`, which virtio-fs needs"));
             let hint = "sudo apt-get install --yes qemu-system-common, or share by `9p`, which needs nothing";
             return Err(failure.hint(hint).into());
         }
-        let folder = tempfile::tempdir().context("failed to create a folder for virtiofsd's socket")?;
         let log = image.log("virtiofsd");
         // It listens at its standard input: the socket is there before anybody looks for it.
         let source = share.path.display().to_string().replace('\\', "\\\\").replace(',', "\\,");
@@ -47,15 +42,10 @@ impl Daemon {
         } else {
             crate::base::workdir::write_atomic(&log, b"")?;
             let output = || File::options().append(true).open(&log);
-            let socket: OwnedFd = UnixListener::bind(folder.path().join("socket"))?.into();
+            let socket: OwnedFd = UnixListener::bind(socket)?.into();
             shell.spawn(&cmd, Stdio::from(socket), Stdio::from(output()?), Stdio::from(output()?))?
         };
-        Ok(Daemon { child, folder, command, log })
-    }
-
-    /// Where QEMU finds it.
-    pub(super) fn socket(&self) -> PathBuf {
-        self.folder.path().join("socket")
+        Ok(Daemon { child, command, log })
     }
 
     /// How it was started.

@@ -10,8 +10,6 @@ use serde_json::Value;
 use crate::base::error::{fail, Class, Failure, Result};
 use crate::base::run::{Cmd, Shell};
 
-use super::may_administer;
-
 /// How a guest gets at the network.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Attached {
@@ -156,6 +154,14 @@ fn open_tun() -> Result<()> {
         _ => "sudo modprobe tun".into(),
     };
     Err(fail(Class::Host, format!("cannot open `{TUN}`: {error}")).hint(hint).into())
+}
+
+/// True for a process that may change the network.
+fn may_administer() -> bool {
+    const NET_ADMIN: u64 = 1 << 12;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & NET_ADMIN != 0)
 }
 
 /// A failure with the lines that make what is missing.

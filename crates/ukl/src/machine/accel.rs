@@ -5,27 +5,14 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Shell};
 use crate::base::term;
 use crate::base::workdir::{self, Cache};
 
-use super::kind::{Engine, Kind};
-use super::qemu::{self, Machine};
-
-/// How a guest may be run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Accel {
-    /// KVM when a probe says that it works, TCG otherwise.
-    #[default]
-    Auto,
-    /// Hardware virtualisation.
-    Kvm,
-    /// QEMU's own translator.
-    Tcg,
-}
+use super::kind::{Engine, MachineKind};
+use super::qemu::{self, Hardware};
+use super::request::Accel;
 
 /// A guest that works says its first word long before; one that hangs never does.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
@@ -78,8 +65,8 @@ fn probe(shell: &Shell, kernel: &Path) -> Result<bool> {
     let dir = tempfile::tempdir()?;
     let initrd = dir.path().join("initrd");
     fs::write(&initrd, formats::newc::write(&[])?)?;
-    let machine = Machine {
-        kind: Kind::Microvm,
+    let hardware = Hardware {
+        kind: MachineKind::Microvm,
         engine: Engine::Kvm,
         memory_mib: 128,
         cpus: 1,
@@ -96,7 +83,7 @@ fn probe(shell: &Shell, kernel: &Path) -> Result<bool> {
     };
     let console = dir.path().join("console");
     let out = File::create(&console)?;
-    let child = shell.spawn(&qemu::command(&machine), Stdio::null(), out.into(), Stdio::null())?;
+    let child = shell.spawn(&qemu::command(&hardware, None), Stdio::null(), out.into(), Stdio::null())?;
     let Some(mut child) = child else { return Ok(false) };
     let start = Instant::now();
     let spoke = loop {

@@ -1,12 +1,13 @@
-//! The machine as a QEMU command line: a pure function, and the kernel's words with a reason each.
+//! The hardware as a QEMU command line: a pure function, and the kernel's words with a reason each.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::base::quote;
 use crate::base::run::Cmd;
 
-use super::kind::{Engine, Kind};
-use super::net::Card;
+use super::kind::{Engine, MachineKind};
+use super::net::card::Card;
 
 /// (option, kHz) of [`Engine::Counted`]: an instruction takes 2^1 ns, and the time stamp counter counts nanoseconds.
 const COUNTED: (&str, u64) = ("shift=1,sleep=off", 1_000_000);
@@ -15,9 +16,9 @@ const COUNTED_EXACTLY: &str = "shift=0,sleep=off";
 
 /// Everything that decides the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Machine {
-    /// Which machine.
-    pub kind: Kind,
+pub struct Hardware {
+    /// Which hardware.
+    pub kind: MachineKind,
     /// How fast.
     pub engine: Engine,
     /// Memory in MiB.
@@ -46,10 +47,7 @@ pub struct Machine {
     pub words: Vec<String>,
 }
 
-/// How many virtio devices a microvm takes.
-pub(super) const MICROVM_SLOTS: usize = 8;
-
-/// (word, why). For every machine.
+/// (word, why). For every hardware.
 const ALWAYS: [(&str, &str); 4] = [
     ("console=ttyS0", "the program's terminal, and the kernel's last words"),
     ("loglevel=3", "messages cost more than the work that they tell of; what kills a guest is still shown"),
@@ -64,14 +62,14 @@ const TCG: [(&str, &str); 3] = [
     ("lapic_timer_hz=1000000000", "QEMU's local APIC counts at 1 GHz: saves 200 ms of measuring it"),
 ];
 
-/// The kernel's command line.
-pub fn append(machine: &Machine) -> String {
+/// The kernel's command line; the time is init's, which corrects the clock of the machine with it.
+fn append(hardware: &Hardware, now: Option<Duration>) -> String {
     let mut words: Vec<String> = ALWAYS.iter().map(|(word, _)| word.to_string()).collect();
-    if machine.kind == Kind::Microvm {
+    if hardware.kind == MachineKind::Microvm {
         // There is no PCI: saves the search for it and its complaint.
         words.push("pci=off".into());
     }
-    let tsc_khz = match machine.engine {
+    let tsc_khz = match hardware.engine {
         Engine::Kvm => None,
         Engine::Tcg { tsc_khz } => Some(tsc_khz),
         Engine::Counted { .. } => Some(Some(COUNTED.1)),
@@ -85,16 +83,17 @@ pub fn append(machine: &Machine) -> String {
             words.push("tsc=reliable".into());
         }
     }
-    words.extend(machine.words.iter().cloned());
+    words.extend(hardware.words.iter().cloned());
+    words.extend(now.map(|now| format!("ukl.clock={}", now.as_millis())));
     words.join(" ")
 }
 
-/// QEMU's command line; the console is its standard input and output.
-pub fn command(machine: &Machine) -> Cmd {
+/// QEMU's command line; the console is its standard input and output. `now` is what init is told of the time since 1970.
+pub fn command(hardware: &Hardware, now: Option<Duration>) -> Cmd {
     let mut cmd = Cmd::new("qemu-system-x86_64").args(["-nodefaults", "-no-user-config", "-display", "none"]);
-    let memory = if machine.shared_memory { ",memory-backend=memory" } else { "" };
-    cmd = cmd.arg("-no-reboot").args(["-machine", &format!("{}{memory}", machine_word(machine.kind))]);
-    cmd = match machine.engine {
+    let memory = if hardware.shared_memory { ",memory-backend=memory" } else { "" };
+    cmd = cmd.arg("-no-reboot").args(["-machine", &format!("{}{memory}", machine_word(hardware.kind))]);
+    cmd = match hardware.engine {
         Engine::Kvm => cmd.args(["-accel", "kvm", "-cpu", "host"]),
         Engine::Tcg { .. } => cmd.args(["-accel", "tcg", "-cpu", "max"]),
         Engine::Counted { seed } => {
@@ -102,64 +101,64 @@ pub fn command(machine: &Machine) -> Cmd {
             cmd.args(["-accel", "tcg", "-cpu", "max", "-icount", counted])
         }
     };
-    if let Engine::Counted { seed: Some(seed) } = machine.engine {
+    if let Engine::Counted { seed: Some(seed) } = hardware.engine {
         cmd = cmd.args(["-seed", &seed.to_string(), "-rtc", "base=2000-01-01,clock=vm"]);
     }
-    cmd = cmd.args(["-m", &format!("{}M", machine.memory_mib)]);
-    if machine.shared_memory {
-        let memory = format!("memory-backend-memfd,id=memory,size={}M,share=on", machine.memory_mib);
+    cmd = cmd.args(["-m", &format!("{}M", hardware.memory_mib)]);
+    if hardware.shared_memory {
+        let memory = format!("memory-backend-memfd,id=memory,size={}M,share=on", hardware.memory_mib);
         cmd = cmd.args(["-object", &memory]);
     }
     // The firmware's tables name one processor of each package.
-    cmd = cmd.args(["-smp", &format!("{0},sockets={0}", machine.cpus)]);
-    cmd = cmd.arg("-kernel").arg(&machine.kernel).arg("-initrd").arg(&machine.initrd);
-    cmd = cmd.args(["-append", &append(machine)]);
+    cmd = cmd.args(["-smp", &format!("{0},sockets={0}", hardware.cpus)]);
+    cmd = cmd.arg("-kernel").arg(&hardware.kernel).arg("-initrd").arg(&hardware.initrd);
+    cmd = cmd.args(["-append", &append(hardware, now)]);
     // Ctrl-C is ours: QEMU must not end before we have told why.
     let standard = |id: &str| format!("stdio,id={id},signal=off");
-    cmd = if machine.input_port {
-        let bus = if machine.kind == Kind::Microvm { "virtio-serial-device" } else { "virtio-serial-pci" };
+    cmd = if hardware.input_port {
+        let bus = if hardware.kind == MachineKind::Microvm { "virtio-serial-device" } else { "virtio-serial-pci" };
         cmd.args(["-chardev", &standard("input"), "-device", bus, "-device", "virtserialport,chardev=input,nr=1"])
             .args(["-chardev", "file,id=console,path=/dev/stdout"])
     } else {
         cmd.args(["-chardev", &standard("console")])
     };
     cmd = cmd.args(["-serial", "chardev:console"]);
-    let control = match &machine.control_pipe {
+    let control = match &hardware.control_pipe {
         // What goes into the pipe is read from the log.
-        Some(pipe) => format!("pipe,id=control,path={},logfile={}", quote::qemu(pipe), quote::qemu(&machine.control)),
-        None => format!("file,id=control,path={}", quote::qemu(&machine.control)),
+        Some(pipe) => format!("pipe,id=control,path={},logfile={}", quote::qemu(pipe), quote::qemu(&hardware.control)),
+        None => format!("file,id=control,path={}", quote::qemu(&hardware.control)),
     };
     cmd = cmd.args(["-chardev", &control]);
-    cmd = match machine.kind {
+    cmd = match hardware.kind {
         // microvm makes one serial port of its own.
-        Kind::Microvm => cmd.args(["-device", "isa-serial,chardev=control,index=1,iobase=0x2f8,irq=3"]),
-        Kind::Q35 => cmd.args(["-serial", "chardev:control"]),
+        MachineKind::Microvm => cmd.args(["-device", "isa-serial,chardev=control,index=1,iobase=0x2f8,irq=3"]),
+        MachineKind::Q35 => cmd.args(["-serial", "chardev:control"]),
     };
-    if let Some(monitor) = &machine.monitor {
+    if let Some(monitor) = &hardware.monitor {
         cmd = cmd.args(["-qmp", &format!("unix:{},server=on,wait=off", quote::qemu(monitor))]);
     }
-    cmd = cmd.args(&machine.storage);
-    match &machine.card {
-        Some(card) => cmd.args(card.args(machine.kind)),
+    cmd = cmd.args(&hardware.storage);
+    match &hardware.card {
+        Some(card) => cmd.args(card.args(hardware.kind)),
         None => cmd,
     }
 }
 
-fn machine_word(kind: Kind) -> &'static str {
+fn machine_word(kind: MachineKind) -> &'static str {
     match kind {
         // Option ROMs and ACPI tables are what a boot waits for longest, and nothing here uses them.
-        Kind::Microvm => "microvm,acpi=off,x-option-roms=off,isa-serial=on,rtc=on,pit=on,pic=on",
-        Kind::Q35 => "q35,smm=off,vmport=off,hpet=off,sata=off,smbus=off",
+        MachineKind::Microvm => "microvm,acpi=off,x-option-roms=off,isa-serial=on,rtc=on,pit=on,pic=on",
+        MachineKind::Q35 => "q35,smm=off,vmport=off,hpet=off,sata=off,smbus=off",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::net::card::Backend;
     use super::*;
-    use crate::boot::net::Backend;
 
-    fn machine(kind: Kind, engine: Engine) -> Machine {
-        Machine {
+    fn machine(kind: MachineKind, engine: Engine) -> Hardware {
+        Hardware {
             kind,
             engine,
             memory_mib: 64,
@@ -179,7 +178,7 @@ mod tests {
 
     #[test]
     fn microvm_under_tcg() {
-        let line = command(&machine(Kind::Microvm, Engine::Tcg { tsc_khz: Some(2_300_000) })).display();
+        let line = command(&machine(MachineKind::Microvm, Engine::Tcg { tsc_khz: Some(2_300_000) }), None).display();
         assert_eq!(
             line,
             "qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
@@ -195,10 +194,10 @@ mod tests {
 
     #[test]
     fn q35_under_kvm_with_a_port() {
-        let mut machine = machine(Kind::Q35, Engine::Kvm);
+        let mut machine = machine(MachineKind::Q35, Engine::Kvm);
         machine.card = Some(Card { backend: Backend::User(vec![(8080, 80), (2222, 22)]), queues: 1, mac: None });
         machine.cpus = 2;
-        let line = command(&machine).display();
+        let line = command(&machine, None).display();
         for words in [
             "-accel kvm -cpu host",
             "-smp 2,sockets=2",
@@ -213,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_seeded_guest_gets_nothing_from_the_host() {
-        let line = |seed| command(&machine(Kind::Microvm, Engine::Counted { seed })).display();
+        let line = |seed| command(&machine(MachineKind::Microvm, Engine::Counted { seed }), None).display();
         let seeded = line(Some(7));
         let words = "-accel tcg -cpu max -icount shift=0,sleep=off -seed 7 -rtc base=2000-01-01,clock=vm -m 64M";
         assert!(seeded.contains(words) && seeded.contains(" tsc_early_khz=1000000 tsc=reliable"), "{seeded}");
@@ -222,15 +221,15 @@ mod tests {
 
     #[test]
     fn a_monitor_listens_where_it_is_told() {
-        let machine = Machine { monitor: Some("/t/a,b".into()), ..machine(Kind::Q35, Engine::Kvm) };
-        assert!(command(&machine).display().contains("-qmp unix:/t/a,,b,server=on,wait=off"));
+        let machine = Hardware { monitor: Some("/t/a,b".into()), ..machine(MachineKind::Q35, Engine::Kvm) };
+        assert!(command(&machine, None).display().contains("-qmp unix:/t/a,,b,server=on,wait=off"));
     }
 
     #[test]
     fn memory_can_be_shared() {
         let machine =
-            Machine { shared_memory: true, storage: vec!["-x".into()], ..machine(Kind::Microvm, Engine::Kvm) };
-        let line = command(&machine).display();
+            Hardware { shared_memory: true, storage: vec!["-x".into()], ..machine(MachineKind::Microvm, Engine::Kvm) };
+        let line = command(&machine, None).display();
         for words in
             ["pic=on,memory-backend=memory ", "-m 64M -object memory-backend-memfd,id=memory,size=64M,share=on", " -x"]
         {
@@ -240,15 +239,16 @@ mod tests {
 
     #[test]
     fn a_guest_in_the_background_listens_to_a_pipe() {
-        let machine = Machine { control_pipe: Some("/g/control".into()), ..machine(Kind::Microvm, Engine::Kvm) };
-        let line = command(&machine).display();
+        let machine =
+            Hardware { control_pipe: Some("/g/control".into()), ..machine(MachineKind::Microvm, Engine::Kvm) };
+        let line = command(&machine, None).display();
         assert!(line.contains("-chardev pipe,id=control,path=/g/control,logfile=/i/control.log"), "{line}");
     }
 
     #[test]
     fn input_may_have_a_port_of_its_own() {
-        for (kind, bus) in [(Kind::Microvm, "virtio-serial-device"), (Kind::Q35, "virtio-serial-pci")] {
-            let line = command(&Machine { input_port: true, ..machine(kind, Engine::Kvm) }).display();
+        for (kind, bus) in [(MachineKind::Microvm, "virtio-serial-device"), (MachineKind::Q35, "virtio-serial-pci")] {
+            let line = command(&Hardware { input_port: true, ..machine(kind, Engine::Kvm) }, None).display();
             for words in [bus, "-chardev stdio,id=input,signal=off", "-chardev file,id=console,path=/dev/stdout"] {
                 assert!(line.contains(words), "`{words}` is not in: {line}");
             }
@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn a_comma_in_a_path_stays_in_the_path() {
-        let mut machine = machine(Kind::Q35, Engine::Kvm);
+        let mut machine = machine(MachineKind::Q35, Engine::Kvm);
         machine.control = "/a,b/control.log".into();
-        assert!(command(&machine).display().contains("path=/a,,b/control.log"));
+        assert!(command(&machine, None).display().contains("path=/a,,b/control.log"));
     }
 }

@@ -1,0 +1,174 @@
+//! Image and request → machine, in one go: what is decided here is decided.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::base::env::Env;
+use crate::base::error::{fail, Class, Result};
+use crate::base::run::Shell;
+use crate::base::workdir::RunDir;
+use crate::image::folder::{Image, Info};
+use crate::image::initrd::{self, Console, Mode};
+use crate::manifest::storage::Storage;
+
+use super::accel;
+use super::kind::{Engine, MachineKind};
+use super::net::{card, Connection};
+use super::qemu::Hardware;
+use super::request::{Input, Request, What};
+use super::storage;
+use super::Machine;
+
+/// Decides everything about a boot whose files go to `files`; writes nothing, starts nothing but probes.
+///
+/// Errors: what contradicts itself, or what this image or this mode cannot have (class `Usage`), what this machine
+/// cannot give (class `Host`).
+pub fn resolve(env: &Env, image: &Image, request: &Request, input: Input, files: &RunDir) -> Result<Machine> {
+    let Env { shell, cache } = env;
+    let info = &image.info;
+    let disks_and_shares = storage_of(shell, image, request)?;
+    let connection = Connection::of(info, request);
+    let cpus = request.cpus.unwrap_or(info.cpus);
+    let fits = cpus == 1 && !connection.needs_pci() && storage::fits_microvm(&disks_and_shares);
+    let kind = request.machine.unwrap_or(if fits { MachineKind::Microvm } else { MachineKind::Q35 });
+    let kernel = image.dir.vmlinux();
+    let engine = match accel::choose(shell, cache, request.accel, &kernel)? {
+        Engine::Tcg { .. } if request.icount => Engine::Counted { seed: request.seed },
+        engine => engine,
+    };
+    let words = words(info, request, &connection)?;
+    connection.check(request, kind, cpus)?;
+    let (card, tap_script) = card::card(shell, &connection, files)?;
+    let has_daemon = storage::has_daemon(&disks_and_shares);
+    let sockets = match has_daemon || request.nmi.is_some() {
+        true => Some(tempfile::tempdir().context("failed to create a folder for sockets")?),
+        false => None,
+    };
+    let socket_folder = sockets.as_ref().map(|folder| folder.path());
+    let mode = mode(info, &request.what, input, &disks_and_shares);
+    let hardware = Hardware {
+        kind,
+        engine,
+        memory_mib: request.memory_mib.unwrap_or(info.memory_mib),
+        cpus,
+        card,
+        kernel,
+        initrd: if mode.is_some() { files.initrd() } else { image.dir.initrd() },
+        control: files.control(),
+        control_pipe: files.pipe().map(Into::into),
+        input_port: input == Input::Port,
+        storage: storage::qemu_words(&disks_and_shares, socket_folder, kind),
+        shared_memory: has_daemon,
+        monitor: socket_folder.filter(|_| request.nmi.is_some()).map(monitor),
+        words,
+    };
+    Ok(Machine {
+        image: image.dir.clone(),
+        files: files.clone(),
+        hardware,
+        mode,
+        tap_script,
+        storage: disks_and_shares,
+        sockets,
+        endpoint: connection.endpoint(),
+        input,
+        attach: request.attach,
+        has_init: request.what.has_init(),
+        programs: request.what.programs(),
+        timeout: request.timeout,
+        nmi: request.nmi,
+        // A clock that counts instructions is not the host's, and without init nobody listens.
+        has_clock: !request.icount && request.what.has_init(),
+    })
+}
+
+/// The socket of QEMU's monitor, in the folder for sockets.
+fn monitor(folder: &Path) -> std::path::PathBuf {
+    folder.join("monitor")
+}
+
+/// The disks and shares of this boot; fails unless this kernel and this mode can have them.
+fn storage_of(shell: &Shell, image: &Image, request: &Request) -> Result<Storage> {
+    let all = image.info.storage.with(&request.storage);
+    if request.machine == Some(MachineKind::Microvm) && !storage::fits_microvm(&all) {
+        let failure = fail(Class::Usage, "a microvm takes 6 disks and shares, and none of the kind virtiofs");
+        return Err(failure.hint("leave the machine to ukl, or name `--machine q35`").into());
+    }
+    if all.is_empty() {
+        return Ok(all);
+    }
+    if !request.what.has_init() {
+        let failure = fail(Class::Usage, "a program that is process 1 gets no disks and shares: init mounts them");
+        return Err(failure.hint("run it without `--pid1`").into());
+    }
+    if !shell.dry_run {
+        storage::check_kernel(image, &all)?;
+    }
+    storage::check(&all)?;
+    Ok(all)
+}
+
+/// Words for the kernel and for init beyond those that the machine needs.
+fn words(info: &Info, request: &Request, connection: &Connection) -> Result<Vec<String>> {
+    let mut words = request.words.clone();
+    let What::Pid1(args) = &request.what else {
+        words.extend(connection.words());
+        return Ok(words);
+    };
+    // Without init nobody watches a port or sets an address.
+    words.push(format!("rdinit={}", info.trigger));
+    let args = args.as_ref().unwrap_or(&info.args);
+    if !args.is_empty() {
+        // The kernel passes on what stands behind the dashes; it knows quotes, but no way to quote one.
+        words.push("--".into());
+        words.extend(args.iter().map(|arg| kernel_word(arg)).collect::<Result<Vec<_>>>()?);
+    }
+    Ok(words)
+}
+
+/// One argument on the kernel's command line.
+fn kernel_word(arg: &str) -> Result<String> {
+    if arg.is_empty() || arg.contains('"') {
+        let text = format!("argument {arg:?} cannot be passed to a program that is process 1");
+        return Err(fail(Class::Usage, text).hint("run it without `--pid1`: init passes on every argument").into());
+    }
+    Ok(if arg.contains(char::is_whitespace) { format!("\"{arg}\"") } else { arg.to_owned() })
+}
+
+/// What init does, where that is not what the image's own RAM disk says.
+fn mode(info: &Info, what: &What, input: Input, storage: &Storage) -> Option<Mode> {
+    let command = |path: &str, args: &Option<Vec<String>>| {
+        initrd::command(&info.name, path, args.as_ref().unwrap_or(&info.args), &info.env)
+    };
+    let app = |args| command(&info.trigger, args);
+    let twin = |args| command("/twin", args);
+    let mode = match what {
+        What::Program(args) => Mode::commands(vec![app(args)]),
+        What::Twin(args) => Mode { twin: true, ..Mode::commands(vec![twin(args)]) },
+        What::Both(args) => Mode { twin: true, ..Mode::commands(vec![app(args), twin(args)]) },
+        What::Pid1(_) => Mode::pid1(),
+        What::Shell => Mode::shell(initrd::environment(&info.env)),
+        What::Commands(commands) => Mode { twin: true, ..Mode::commands(commands.clone()) },
+    };
+    let mut mode = mode.with_mounts(storage);
+    match input {
+        Input::Port => mode.console = Console::Port,
+        Input::None => mode.console = Console::Null,
+        Input::Lines | Input::Terminal => {}
+    }
+    let usual = Mode::of_image(&info.name, &info.trigger, &info.args, &info.env, &info.storage);
+    (mode != usual).then_some(mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_of_process_1_are_quoted_for_the_kernel() {
+        assert_eq!(kernel_word("a=b").unwrap(), "a=b");
+        assert_eq!(kernel_word("two words").unwrap(), "\"two words\"");
+        assert!(kernel_word("say \"x\"").is_err() && kernel_word("").is_err());
+    }
+}
