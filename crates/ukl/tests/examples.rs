@@ -7,21 +7,18 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
-mod common;
+mod world;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use ukl::base::env::Env;
-use ukl::base::run::Shell;
-use ukl::base::workdir::{Cache, ImageDir};
 use ukl::boot::{self, Outcome};
 use ukl::image::folder::Image;
 use ukl::machine::{MachineKind, Request, What};
-use ukl::manifest::{self, Storage};
-use ukl::pipeline::{self, Clock};
+use ukl::manifest::{self, Manifest, Storage};
+use world::{env, image, scratch, text};
 
 /// Longer than any example takes on a machine that is busy with a kernel build.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -64,9 +61,9 @@ fn run(folder: &Path, way: Way) -> Result<(), Failed> {
         eprintln!("skip: clang is not installed");
         return Ok(());
     }
-    let env = Env { shell: SHELL, cache: Cache::from_env()? };
-    let image = build(&env, folder, way)?;
-    let storage = common::scratch(&image.info.storage, &image.dir.root().join("scratch"));
+    let compiler = if way == Way::Clang { "clang" } else { "gcc" };
+    let image = image(&Manifest { compiler: compiler.into(), ..manifest::load(folder)? })?;
+    let storage = scratch(&image.info.storage, &image.at("scratch"));
     let mut options = Request::new(What::Both(None));
     options.attach = false;
     options.timeout = Some(LIMIT);
@@ -75,8 +72,8 @@ fn run(folder: &Path, way: Way) -> Result<(), Failed> {
         Way::Two => (Some(2), Some(MachineKind::Q35)),
         Way::One | Way::Clang => (Some(1), None),
     };
-    let run = boot::run(&env, &image, &options)?;
-    let console = String::from_utf8_lossy(&run.console).replace("\r\n", "\n");
+    let run = boot::run(&env(), &image, &options)?;
+    let console = text(&run).replace("\r\n", "\n");
     let (want, end) = expectation(folder)?;
     let said: String = console.lines().filter(|line| !line.starts_with("mode:")).map(|l| format!("{l}\n")).collect();
     let both = format!("{want}{want}");
@@ -102,19 +99,6 @@ fn check_files(folder: &Path, storage: &Storage) -> Result<(), Failed> {
         }
     }
     Ok(())
-}
-
-const SHELL: Shell = Shell { verbose: false, dry_run: false };
-
-fn build(env: &Env, folder: &Path, way: Way) -> Result<Image, Failed> {
-    let mut manifest = manifest::load(folder)?;
-    let compiler = if way == Way::Clang { "clang" } else { "gcc" };
-    manifest.compiler = compiler.into();
-    let folder = format!("examples/{}-{compiler}", manifest.name);
-    let dir = ImageDir::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder));
-    let _lock = dir.lock(false)?;
-    let image = pipeline::image(env, &manifest, &dir, &mut Clock::default(), &mut |_| ());
-    image.map_err(|error| ukl::base::error::render(&error).0.into())
 }
 
 /// What `expect.txt` says: the output, and the end.

@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
+mod world;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use ukl::base::run::Shell;
-use ukl::base::workdir::Cache;
-use ukl::program::musl;
-use ukl::program::toolchain;
+use ukl::program::{musl, toolchain};
+use world::{env, example, program, SHELL, UKL};
 
 const FILES: [&str; 5] = ["UKL.a", "initrd.cpio.lz4", "kernel.config", "vmlinux", "bzImage"];
 
@@ -19,25 +19,30 @@ fn text(bytes: &[u8]) -> String {
 
 #[track_caller]
 fn ukl(args: &[&str], dir: &Path) -> Output {
-    let output = Command::new(env!("CARGO_BIN_EXE_ukl")).args(args).current_dir(dir).output().unwrap();
+    let output = Command::new(UKL).args(args).current_dir(dir).output().unwrap();
     assert!(output.status.success(), "ukl {args:?}: {}", text(&output.stderr));
     output
 }
 
-/// A copy of the example in `dir`.
-fn copy(example: &str, dir: &Path) -> PathBuf {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example);
-    let to = dir.join(example);
-    fs::create_dir(&to).unwrap();
-    for file in fs::read_dir(from).unwrap().map(|file| file.unwrap().path()).filter(|file| file.is_file()) {
-        fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+/// A copy of an example, or of another project, in `dir`.
+fn copy(project: &Path, dir: &Path) -> PathBuf {
+    let to = dir.join(project.file_name().unwrap());
+    for entry in walkdir::WalkDir::new(project).into_iter().filter_entry(|entry| entry.file_name() != "build") {
+        let entry = entry.unwrap();
+        let path = to.join(entry.path().strip_prefix(project).unwrap());
+        match entry.file_type().is_dir() {
+            true => fs::create_dir(path).unwrap(),
+            // Nobody's lock file.
+            false if entry.file_name() == "ukl.lock" => {}
+            false => drop(fs::copy(entry.path(), path).unwrap()),
+        }
     }
     to
 }
 
 /// What a script takes from the cache: a copy of the kernel's build folder in `dir`, the rest as it is.
 fn reused(image: &Path, dir: &Path) -> Vec<(&'static str, PathBuf)> {
-    let cache = Cache::from_env().unwrap();
+    let cache = env().cache;
     let info: serde_json::Value = serde_json::from_str(&fs::read_to_string(image.join("image.json")).unwrap()).unwrap();
     let key = info["kernel"]["key"].as_str().unwrap();
     let kbuild = dir.join(key);
@@ -48,15 +53,17 @@ fn reused(image: &Path, dir: &Path) -> Vec<(&'static str, PathBuf)> {
         assert!(copy.success());
     }
     let linux = cache.entry("patched", &info["kernel"]["source"].as_str().unwrap()[..16]);
-    let shell = Shell::default();
-    let sysroot = musl::build(&shell, &cache, &toolchain::find(&shell, "gcc").unwrap()).unwrap();
-    vec![("KBUILD", kbuild), ("LINUX", linux), ("SYSROOT", sysroot.dir)]
+    vec![("KBUILD", kbuild), ("LINUX", linux), ("SYSROOT", c_library())]
+}
+
+fn c_library() -> PathBuf {
+    musl::build(&SHELL, &env().cache, &toolchain::find(&SHELL, "gcc").unwrap()).unwrap().dir
 }
 
 /// Runs the script in `dir`; what it makes is below `out` there.
 fn run(script: &Path, out: &Path, variables: &[(&str, PathBuf)]) -> Output {
     let mut sh = Command::new("sh");
-    sh.arg(script).env("OUT", out).env("UKL", env!("CARGO_BIN_EXE_ukl")).stdin(Stdio::null());
+    sh.arg(script).env("OUT", out).env("UKL", UKL).stdin(Stdio::null());
     // Another shell's variables must make no difference.
     sh.env("KCFLAGS", "-DWRONG").env("CFLAGS", "-DWRONG").envs(variables.iter().map(|(name, path)| (name, path)));
     sh.output().unwrap()
@@ -95,14 +102,14 @@ fn script(project: &Path, options: &[&str]) -> PathBuf {
 #[test]
 fn the_script_makes_the_same_bytes_and_boots() {
     let dir = tempfile::tempdir().unwrap();
-    for (example, boot) in [("hello", "yes"), ("tcp_server", "no")] {
-        let project = copy(example, dir.path());
+    for (name, boot) in [("hello", "yes"), ("tcp_server", "no")] {
+        let project = copy(&example(name), dir.path());
         ukl(&["build"], &project);
-        let image = project.join("build").join(example);
+        let image = project.join("build").join(name);
         let file = script(&project, &[]);
         let mut variables = reused(&image, dir.path());
         variables.push(("BOOT", boot.into()));
-        let out = dir.path().join(format!("{example}.out"));
+        let out = dir.path().join(format!("{name}.out"));
         let output = run(&file, &out, &variables);
         good(&output);
         // What the cache has is not made again.
@@ -117,41 +124,6 @@ fn the_script_makes_the_same_bytes_and_boots() {
         }
     }
 }
-
-/// Sections of its own, two sources and a library, arguments, a variable, files and another trigger.
-const SOURCE: &str = r#"
-#include <math.h>
-#include <stdio.h>
-int helper(double);
-static int one __attribute__((section("set_of_mine"), used)) = 1;
-static const int two __attribute__((section("constants.mine"), used)) = 2;
-static int zero[64] __attribute__((section(".bss.mine"), used)), *more = zero;
-extern int __start_set_of_mine[], __stop_set_of_mine[];
-__attribute__((section("code.mine"), noinline)) int cold(int n) { return n + two; }
-int main(int argc, char **argv)
-{
-	for (int *p = __start_set_of_mine; p < __stop_set_of_mine; p++)
-		printf("%d %d\n", *p, cold(argc) + *more);
-	return helper(sqrt(argc)) + one - 1;
-}
-"#;
-
-const MANIFEST: &str = r#"
-name = "odd"
-sources = ["main.c", "sub/helper.c"]
-libs = ["m"]
-cflags = ["-DWORD=\"two words\""]
-args = ["it's", "two words", ""]
-trigger = "/bin/odd"
-
-[env]
-HOME = "/x y"
-
-[[files]]
-src = "main.c"
-dst = "/srv/main.c"
-mode = "0600"
-"#;
 
 /// The script up to the kernel, and its files: what runs in a second.
 fn first_half(file: &Path) -> PathBuf {
@@ -168,15 +140,10 @@ fn first_half(file: &Path) -> PathBuf {
 #[test]
 fn sections_arguments_and_files_are_those_of_the_build() {
     let dir = tempfile::tempdir().unwrap();
-    let project = dir.path().join("odd");
-    fs::create_dir_all(project.join("sub")).unwrap();
-    fs::write(project.join("main.c"), SOURCE).unwrap();
-    fs::write(project.join("sub/helper.c"), "int helper(double d) { return d > 100 + sizeof WORD; }\n").unwrap();
-    fs::write(project.join("ukl.toml"), MANIFEST).unwrap();
+    let project = copy(&program("odd"), dir.path());
     ukl(&["build"], &project);
     let (image, out) = (project.join("build/odd"), dir.path().join("out"));
-    let variables = reused(&image, dir.path());
-    good(&run(&first_half(&script(&project, &[])), &out, &variables));
+    good(&run(&first_half(&script(&project, &[])), &out, &[("SYSROOT", c_library())]));
     same(&["UKL.a", "twin", "initrd.cpio.lz4"], &out, &image);
     assert!(text(&fs::read(out.join("stages/link/partial.lds")).unwrap()).contains("__stop_set_of_mine"));
 }
@@ -184,10 +151,10 @@ fn sections_arguments_and_files_are_those_of_the_build() {
 #[test]
 fn with_objcopy_the_symbols_are_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let project = copy("hello", dir.path());
+    let project = copy(&example("hello"), dir.path());
     ukl(&["build"], &project);
     let (image, out) = (project.join("build/hello"), dir.path().join("out"));
-    good(&run(&first_half(&script(&project, &["--objcopy"])), &out, &reused(&image, dir.path())));
+    good(&run(&first_half(&script(&project, &["--objcopy"])), &out, &[("SYSROOT", c_library())]));
     let tool = |words: &[&str], folder: &Path| {
         let output = Command::new(words[0]).args(&words[1..]).current_dir(folder).output().unwrap();
         assert!(output.status.success(), "{words:?}");
@@ -202,7 +169,7 @@ fn with_objcopy_the_symbols_are_the_same() {
 #[ignore = "links a kernel twice more: half a minute"]
 fn with_objcopy_the_kernel_is_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    let project = copy("tcp_server", dir.path());
+    let project = copy(&example("tcp_server"), dir.path());
     ukl(&["build"], &project);
     let (image, out) = (project.join("build/tcp_server"), dir.path().join("out"));
     let mut variables = reused(&image, dir.path());
@@ -215,7 +182,7 @@ fn with_objcopy_the_kernel_is_the_same() {
 #[ignore = "builds the C library and a kernel from nothing: about ten minutes of both processors"]
 fn from_nothing_the_script_makes_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
-    let project = copy("hello", dir.path());
+    let project = copy(&example("hello"), dir.path());
     ukl(&["build"], &project);
     let out = dir.path().join("out");
     let output = run(&script(&project, &[]), &out, &[]);
@@ -227,9 +194,9 @@ fn from_nothing_the_script_makes_the_same_bytes() {
 #[test]
 fn what_is_more_than_plain_commands_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    for (example, what) in [("redis", "has its own build"), ("kernel_calls", "calls functions of the kernel")] {
-        let project = copy(example, dir.path());
-        let mut ukl = Command::new(env!("CARGO_BIN_EXE_ukl"));
+    for (name, what) in [("redis", "has its own build"), ("kernel_calls", "calls functions of the kernel")] {
+        let project = copy(&example(name), dir.path());
+        let mut ukl = Command::new(UKL);
         let output = ukl.arg("script").current_dir(&project).output().unwrap();
         let said = text(&output.stderr);
         assert!(output.status.code() == Some(2) && said.contains(what) && said.contains("hint"), "{said}");

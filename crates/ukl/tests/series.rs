@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
+mod world;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,37 +16,19 @@ use std::time::{Duration, Instant};
 use formats::kconfig::{self, Fragment};
 use ukl::base::env::Env;
 use ukl::base::error::render;
-use ukl::base::run::Shell;
-use ukl::base::workdir::{self, Cache, ImageDir};
+use ukl::base::workdir::{self, ImageDir};
 use ukl::boot::{self, Outcome};
 use ukl::image::folder::Image;
 use ukl::kernel::config::Configured;
 use ukl::kernel::patch;
 use ukl::kernel::vmlinux;
 use ukl::machine::{Accel, Request, What};
-use ukl::manifest;
 use ukl::pipeline::{self, Clock};
 use ukl::program::archive::AppArchive;
 use ukl::supply::linux_source;
+use world::{env, manifest_of, SHELL};
 
-const SHELL: Shell = Shell { verbose: false, dry_run: false };
 const LINE: &str = "6.12";
-
-/// Takes a page fault for each page, and ends as it does only when none of them did harm.
-const PROGRAM: &str = r#"
-#include <stdio.h>
-static volatile char pages[200][4096];
-int main(void)
-{
-    int sum = 0;
-    for (int i = 0; i < 200; i++)
-        pages[i][i] = 1;
-    for (int i = 0; i < 200; i++)
-        sum += pages[i][i];
-    puts(sum == 200 ? "here" : "harmed");
-    return 5;
-}
-"#;
 
 /// Half of the base configuration's objects, and nothing of what the patches touch: the network stays out.
 const SMALLER: &str = "# CONFIG_NET is not set\n# CONFIG_PACKET is not set\n# CONFIG_UNIX is not set\n\
@@ -89,10 +73,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let env = Env { shell: SHELL, cache: Cache::from_env().unwrap() };
+        let env = env();
         let dir = tempfile::tempdir_in(env.cache.root()).unwrap();
-        workdir::write_atomic(&dir.path().join("prog.c"), PROGRAM.as_bytes()).unwrap();
-        let manifest = manifest::from_files(&[dir.path().join("prog.c")]).unwrap();
+        let manifest = manifest_of("faults.c");
         let folder = ImageDir::at(dir.path().join("image"));
         let image = pipeline::image(&env, &manifest, &folder, &mut Clock::default(), &mut |_| ()).unwrap();
         let pristine = linux_source::fetch(&SHELL, &env.cache, &manifest.kernel).unwrap();

@@ -4,148 +4,34 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
+mod world;
+
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::process::{Command, Stdio};
+use std::sync::{MutexGuard, OnceLock};
 use std::time::Duration;
 
-use ukl::base::env::Env;
 use ukl::base::error::render;
-use ukl::base::run::{Cmd, Shell};
-use ukl::base::workdir::{self, Cache, ImageDir};
+use ukl::base::run::Cmd;
 use ukl::boot::{self, BootRun, Outcome};
 use ukl::image::folder::Image;
 use ukl::machine::{MachineKind, Request, What};
 use ukl::manifest::storage::{disk_option, share_option, Storage};
-use ukl::manifest::{self, Manifest};
-use ukl::pipeline::{self, Clock};
+use ukl::manifest::Manifest;
+use world::{built, env, kill, manifest_of, own, processes_with, says, text, wait, Own, SHELL, UKL};
 
-const SHELL: Shell = Shell { verbose: false, dry_run: false };
-
-/// `append FILE WORD [hang]`, `show FILE`, `map FILE`, `tree DIR`: says what failed, or what it found.
-const PROGRAM: &str = r#"
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static void show(const char *path)
-{
-    char bytes[4096];
-    int fd = open(path, O_RDONLY);
-    ssize_t n = fd < 0 ? -1 : read(fd, bytes, sizeof bytes);
-
-    if (n < 0)
-        die(path);
-    printf("%.*s\n", (int)strnlen(bytes, n), bytes);
-    close(fd);
-}
-
-static void append(const char *path, const char *word, int flags)
-{
-    int fd = open(path, O_WRONLY | O_APPEND | flags, 0644);
-
-    if (fd < 0 || write(fd, word, strlen(word)) < 0 || close(fd) < 0)
-        die(path);
-}
-
-/* A mapping that is shared with the file, read and written. */
-static void map(const char *path)
-{
-    int fd = open(path, O_RDWR);
-    char *bytes = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-    if (bytes == MAP_FAILED)
-        die(path);
-    bytes[0] = 'M';
-    if (munmap(bytes, 4096) || close(fd))
-        die(path);
-}
-
-/* Many files, folders, links and names that change. */
-static void tree(const char *dir)
-{
-    char path[256], to[256];
-    struct stat facts;
-
-    if (chdir(dir))
-        die(dir);
-    for (int i = 0; i < 100; i++) {
-        sprintf(path, "d%d", i);
-        sprintf(to, "d%d/f", i);
-        if (mkdir(path, 0755))
-            die(path);
-        append(to, "x", O_CREAT | O_EXCL);
-        sprintf(path, "moved%d", i);
-        if (rename(to, path) || stat(path, &facts) || facts.st_size != 1)
-            die(path);
-    }
-    if (symlink("moved1", "link") || stat("link", &facts) || unlink("moved2") || rmdir("d3"))
-        die("links");
-}
-
-int main(int argc, char **argv)
-{
-    const char *what = argc > 2 ? argv[1] : "";
-
-    if (!strcmp(what, "append")) {
-        append(argv[2], argv[3], O_CREAT);
-        show(argv[2]);
-    } else if (!strcmp(what, "show")) {
-        show(argv[2]);
-    } else if (!strcmp(what, "map")) {
-        map(argv[2]);
-    } else if (!strcmp(what, "tree")) {
-        tree(argv[2]);
-    } else {
-        return 2;
-    }
-    if (argc > 4) {
-        fflush(stdout);
-        sync();
-        for (;;)
-            pause();
-    }
-    return 0;
-}
-"#;
-
-fn env() -> Env {
-    Env { shell: SHELL, cache: Cache::from_env().unwrap() }
-}
-
-fn program(dir: &Path) -> Manifest {
-    workdir::write_atomic(&dir.join("prog.c"), PROGRAM.as_bytes()).unwrap();
-    let mut manifest = manifest::from_files(&[dir.join("prog.c")]).unwrap();
-    manifest.kernel.storage = true;
-    manifest
-}
-
-/// The image that all tests boot, and the turn to use it: a boot writes its logs there.
-fn image() -> (&'static Image, MutexGuard<'static, ()>) {
-    static IMAGE: OnceLock<(tempfile::TempDir, Image)> = OnceLock::new();
-    static TURN: Mutex<()> = Mutex::new(());
-    let (_, image) = IMAGE.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let mut steps = |p: ukl::kernel::vmlinux::Progress| {
-            if p.done.is_multiple_of(200) {
-                eprintln!("{}/{} {}", p.done, p.total, p.item);
-            }
-        };
-        let out = ImageDir::at(dir.path().join("image"));
-        let built = pipeline::image(&env(), &program(dir.path()), &out, &mut Clock::default(), &mut steps);
-        (dir, built.map_err(|error| render(&error).0).unwrap())
+/// The image that all tests boot, and the turn to do so.
+fn image() -> (Own, MutexGuard<'static, ()>) {
+    static IMAGE: OnceLock<Image> = OnceLock::new();
+    let turn = world::turn();
+    let image = IMAGE.get_or_init(|| {
+        let mut manifest: Manifest = manifest_of("disk.c");
+        manifest.kernel.storage = true;
+        built(&manifest).unwrap_or_else(|error| panic!("{error}"))
     });
-    (image, TURN.lock().unwrap_or_else(PoisonError::into_inner))
+    (own(image), turn)
 }
 
 fn storage(disks: &[String], shares: &[String]) -> Storage {
@@ -167,9 +53,9 @@ fn boot(image: &Image, options: &Request) -> ukl::base::error::Result<BootRun> {
 
 /// What the program prints when it is given `words` and ends well.
 #[track_caller]
-fn says(image: &Image, options: &Request) -> String {
+fn prints(image: &Image, options: &Request) -> String {
     let run = boot(image, options).map_err(|error| render(&error).0).unwrap();
-    let text = String::from_utf8_lossy(&run.console).replace('\r', "");
+    let text = text(&run).replace('\r', "");
     assert_eq!(run.outcome, Outcome::Exited(0), "{text}");
     text
 }
@@ -196,13 +82,13 @@ fn data_on_a_disk_survives_a_restart() {
         options
     };
     let first = options(&disk("16M"), &words("a"));
-    assert_eq!(says(image, &both(first.clone())), "a\naa\n", "the kernel-linked program, then its twin");
+    assert_eq!(prints(&image, &both(first.clone())), "a\naa\n", "the kernel-linked program, then its twin");
     clean(&path);
     let second = Request { machine: Some(MachineKind::Q35), cpus: Some(2), ..options(&disk("16M"), &words("b")) };
-    assert_eq!(says(image, &both(second)), "aab\naabb\n");
+    assert_eq!(prints(&image, &both(second)), "aab\naabb\n");
     clean(&path);
     // Bigger at the next boot, with everything in it.
-    assert_eq!(says(image, &options(&disk("64M"), &words("c"))), "aabbc\n");
+    assert_eq!(prints(&image, &options(&disk("64M"), &words("c"))), "aabbc\n");
     clean(&path);
     assert_eq!(formats::ext4::size(&fs::read(&path).unwrap()), Some(64 << 20));
     let line = fs::read_to_string(image.dir.qemu_line()).unwrap();
@@ -213,13 +99,20 @@ fn data_on_a_disk_survives_a_restart() {
 fn a_killed_guests_disk_is_whole_and_has_what_was_synchronised() {
     let (image, _turn) = image();
     let dir = tempfile::tempdir().unwrap();
-    let disk = storage(&[format!("{}/d.img:16M:/data", dir.path().display())], &[]);
-    let run = Request {
-        timeout: Some(Duration::from_secs(30)),
-        ..options(&disk, &["append", "/data/log", "kept", "and then hang"])
-    };
-    assert_eq!(boot(image, &run).unwrap().outcome, Outcome::Timeout);
-    assert_eq!(says(image, &options(&disk, &["show", "/data/log"])), "kept\n");
+    let option = format!("{}/d.img:16M:/data", dir.path().display());
+    let mut run = Command::new(UKL);
+    run.args(["run", "--timeout", "300", "--disk", &option, "--out"]).arg(image.dir.root());
+    run.args(["--", "append", "/data/log", "kept", "and then hang"]);
+    let mut guest = run.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let console = guest.stdout.as_mut().unwrap();
+    says(console, "kept");
+    says(console, "synchronised");
+    // QEMU's command line names the image's files.
+    let (qemu, _) = processes_with(&format!("path={}", image.dir.control().display())).pop().unwrap();
+    assert!(kill("-KILL", &qemu.to_string()));
+    assert_eq!(guest.wait().unwrap().code(), Some(123), "no status came");
+    let disk = storage(&[option], &[]);
+    assert_eq!(prints(&image, &options(&disk, &["show", "/data/log"])), "kept\n");
     clean(&dir.path().join("d.img"));
 }
 
@@ -230,10 +123,10 @@ fn a_raw_disk_is_the_programs_own() {
     let raw = format!("{}/r.img:8M:/dev/mine:raw", dir.path().display());
     let other = format!("{}/d.img:8M:/data", dir.path().display());
     let disks = storage(&[other, raw], &[]);
-    says(image, &options(&disks, &["append", "/dev/mine", "bytes"]));
+    prints(&image, &options(&disks, &["append", "/dev/mine", "bytes"]));
     assert!(fs::read(dir.path().join("r.img")).unwrap().starts_with(b"bytes\0"));
     let pc = Request { machine: Some(MachineKind::Q35), ..options(&disks, &["show", "/dev/mine"]) };
-    assert_eq!(says(image, &pc), "bytes\n");
+    assert_eq!(prints(&image, &pc), "bytes\n");
 }
 
 #[test]
@@ -243,7 +136,7 @@ fn folders_of_the_host_are_read_and_written() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("in"), "from the host").unwrap();
         let share = storage(&[], &[format!("{}:/mnt/host:{kind}", dir.path().display())]);
-        let run = |words: &[&str]| says(image, &Request { machine, ..options(&share, words) });
+        let run = |words: &[&str]| prints(&image, &Request { machine, ..options(&share, words) });
         assert_eq!(run(&["append", "/mnt/host/in", ", and the guest"]), "from the host, and the guest\n", "{kind}");
         let mut want = "from the host, and the guest".to_owned();
         if kind == "virtiofs" {
@@ -254,15 +147,9 @@ fn folders_of_the_host_are_read_and_written() {
         assert_eq!(fs::read_to_string(dir.path().join("in")).unwrap(), want, "{kind}");
         assert_eq!(fs::read_link(dir.path().join("link")).unwrap(), Path::new("moved1"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1 + 99 + 99 + 1, "{kind}");
-        assert_eq!(processes_with(&dir.path().display().to_string()), 0, "nothing of {kind} is left");
+        let left = processes_with(&dir.path().display().to_string());
+        assert!(left.is_empty(), "{kind}: {left:?}");
     }
-}
-
-/// How many processes have `text` on their command line.
-fn processes_with(text: &str) -> usize {
-    let line = |process: fs::DirEntry| fs::read(process.path().join("cmdline")).unwrap_or_default();
-    let processes = fs::read_dir("/proc").unwrap().flatten().map(line);
-    processes.filter(|line| String::from_utf8_lossy(line).contains(text)).count()
 }
 
 #[test]
@@ -270,7 +157,7 @@ fn a_machine_that_cannot_have_a_share_is_refused() {
     let (image, _turn) = image();
     let share = storage(&[], &["/tmp:/mnt/host:virtiofs".into()]);
     let options = Request { machine: Some(MachineKind::Microvm), ..options(&share, &["show", "/mnt/host/x"]) };
-    let (text, code) = render(&boot(image, &options).unwrap_err());
+    let (text, code) = render(&boot(&image, &options).unwrap_err());
     assert!(code == 2 && text.contains("none of the kind virtiofs"), "{text}");
 }
 
@@ -279,16 +166,16 @@ fn what_is_read_only_stays_as_it_is() {
     let (image, _turn) = image();
     let dir = tempfile::tempdir().unwrap();
     let disk = format!("{}/d.img", dir.path().display());
-    says(image, &options(&storage(&[format!("{disk}:8M:/data")], &[]), &["append", "/data/log", "first"]));
+    prints(&image, &options(&storage(&[format!("{disk}:8M:/data")], &[]), &["append", "/data/log", "first"]));
     let before = fs::read(&disk).unwrap();
     fs::create_dir(dir.path().join("share")).unwrap();
     let share = format!("{}/share:/mnt:ro", dir.path().display());
     let storage = storage(&[format!("{disk}:/data:ro")], &[share]);
-    assert_eq!(says(image, &options(&storage, &["show", "/data/log"])), "first\n");
+    assert_eq!(prints(&image, &options(&storage, &["show", "/data/log"])), "first\n");
     for place in ["/data/log", "/mnt/log"] {
-        let run = boot(image, &options(&storage, &["append", place, "x"])).unwrap();
+        let run = boot(&image, &options(&storage, &["append", place, "x"])).unwrap();
         assert_eq!(run.outcome, Outcome::Exited(1));
-        let said = String::from_utf8_lossy(&run.console).into_owned();
+        let said = text(&run);
         assert!(said.contains(&format!("{place}: Read-only file system")), "{said}");
     }
     assert!(fs::read(&disk).unwrap() == before);
@@ -305,10 +192,21 @@ fn no_program_runs_when_its_disk_cannot_be_mounted() {
     bytes[1024 + 0x38..][..2].copy_from_slice(&0xef53u16.to_le_bytes());
     fs::write(&path, bytes).unwrap();
     let disk = storage(&[format!("{}:/data", path.display())], &[]);
-    let (text, code) = render(&boot(image, &options(&disk, &["append", "/data/log", "x"])).unwrap_err());
+    let (text, code) = render(&boot(&image, &options(&disk, &["append", "/data/log", "x"])).unwrap_err());
     assert_eq!(code, 123, "{text}");
     assert!(text.contains("the guest failed: cannot mount `/data`: Invalid argument"), "{text}");
     assert!(!fs::read_to_string(image.dir.control()).unwrap().contains("run 0"), "the program did not run");
+}
+
+/// Does somebody hold a lock on a part of the file?
+fn is_locked(path: &Path) -> bool {
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
+    // SAFETY: zeros are a valid flock: the whole file, from its start.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as i16;
+    // SAFETY: the call writes to the structure that it is given.
+    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &mut lock) }, 0);
+    lock.l_type != libc::F_UNLCK as i16
 }
 
 #[test]
@@ -324,15 +222,15 @@ fn two_guests_cannot_write_to_one_disk() {
     let cmd = cmd.arg(node).args(["-M", "q35", "-device", "virtio-blk-pci,drive=d"]);
     let null = std::process::Stdio::null;
     let mut other = SHELL.spawn(&cmd, null(), null(), null()).unwrap().unwrap();
-    let refused = |image| match boot(image, &options(&raw, &["show", "/dev/mine"])) {
+    let refused = || match boot(&image, &options(&raw, &["show", "/dev/mine"])) {
         Err(error) => render(&error),
-        Ok(run) => (String::from_utf8_lossy(&run.console).into_owned(), 0),
+        Ok(run) => (text(&run), 0),
     };
-    std::thread::sleep(Duration::from_secs(3));
-    let (text, code) = refused(image);
+    assert!(wait(|| is_locked(&path)), "QEMU did not take the disk");
+    let (text, code) = refused();
     other.kill().unwrap();
     other.wait().unwrap();
     assert_eq!(code, 120, "{text}");
     assert!(text.contains("is used by another guest"), "{text}");
-    assert_eq!(refused(image).1, 0, "and then it is free again");
+    assert_eq!(refused().1, 0, "and then it is free again");
 }

@@ -2,78 +2,28 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
+mod world;
+
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{MutexGuard, OnceLock};
 use std::time::Duration;
 
-use ukl::base::env::Env;
-use ukl::base::error::{render, Class};
-use ukl::base::run::{Cmd, Shell};
-use ukl::base::workdir::{self, Cache, ImageDir};
-use ukl::boot::{self, BootRun, Outcome};
+use ukl::base::error::Class;
+use ukl::base::run::Cmd;
+use ukl::base::workdir;
+use ukl::boot::{BootRun, Outcome};
 use ukl::image::folder::Image;
 use ukl::image::initrd::Command;
 use ukl::machine::{Accel, Request, What};
-use ukl::manifest;
-use ukl::pipeline::{self, Clock};
+use ukl::manifest::{GuestFile, Manifest};
 use ukl::program::toolchain;
-
-const SHELL: Shell = Shell { verbose: false, dry_run: false };
-
-/// With an argument it crashes three calls deep beside a second thread, otherwise it says hello.
-const PROGRAM: &str = r#"
-#include <pthread.h>
-#include <stdio.h>
-#include <unistd.h>
-
-int kept = 31;
-
-static void *sleeper(void *unused)
-{
-    pause();
-    return unused;
-}
-
-static int deepest(int depth)
-{
-    int answer = 4711 + depth;
-
-    kept++;
-    __asm__ volatile("mov $0x1122334455667788, %%r12\n\tmovl $1, 8" ::: "r12", "memory");
-    return answer;
-}
-
-static int middle(int depth)
-{
-    return deepest(depth + 1) + 1;
-}
-
-int main(int argc, char **argv)
-{
-    pthread_t thread;
-
-    (void)argv;
-    if (argc > 1) {
-        pthread_create(&thread, NULL, sleeper, NULL);
-        usleep(20000);
-        return middle(1);
-    }
-    printf("hello\n");
-    fflush(stdout);
-    return 7;
-}
-"#;
-
-fn env() -> Env {
-    Env { shell: SHELL, cache: Cache::from_env().unwrap() }
-}
+use world::{built, manifest_of, own, run, text, Own, SHELL};
 
 /// The image that the tests boot, and the turn to use it: with busybox, and with strace where this machine has it.
-fn image() -> (&'static Image, MutexGuard<'static, ()>) {
-    static IMAGE: OnceLock<(tempfile::TempDir, Image)> = OnceLock::new();
-    static TURN: Mutex<()> = Mutex::new(());
-    let (_, image) = IMAGE.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
+fn image() -> (Own, MutexGuard<'static, ()>) {
+    static IMAGE: OnceLock<Image> = OnceLock::new();
+    let turn = world::turn();
+    let image = IMAGE.get_or_init(|| {
         let mut files = vec![PathBuf::from("/bin/busybox")];
         if let Some(strace) = toolchain::which("strace") {
             let listed = SHELL.check(&Cmd::new("ldd").arg(&strace), Class::Host).unwrap().stdout;
@@ -81,24 +31,16 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
             files.extend(listed.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
             files.push(strace);
         }
-        let image = build(dir.path(), &files);
-        (dir, image)
+        let files = files.into_iter().map(in_guest).collect();
+        let manifest = Manifest { cflags: vec!["-O0".into()], files, ..manifest_of("tool.c") };
+        built(&manifest).unwrap_or_else(|error| panic!("{error}"))
     });
-    (image, TURN.lock().unwrap_or_else(PoisonError::into_inner))
+    (own(image), turn)
 }
 
-/// An image of the program with further files of this machine at the same places in the guest.
-fn build(dir: &Path, files: &[PathBuf]) -> Image {
-    workdir::write_atomic(&dir.join("tool.c"), PROGRAM.as_bytes()).unwrap();
-    let mut text = "name = \"tool\"\nsources = [\"tool.c\"]\ncflags = [\"-O0\"]\n".to_owned();
-    for file in files {
-        text += &format!("[[files]]\nsrc = {0:?}\ndst = {0:?}\n", file.display().to_string());
-    }
-    workdir::write_atomic(&dir.join("ukl.toml"), text.as_bytes()).unwrap();
-    let manifest = manifest::load(dir).unwrap();
-    let out = ImageDir::at(dir.join("image"));
-    let image = pipeline::image(&env(), &manifest, &out, &mut Clock::default(), &mut |_| ());
-    image.unwrap_or_else(|error| panic!("{}", render(&error).0))
+/// A file of this machine at the same place in the guest.
+fn in_guest(file: PathBuf) -> GuestFile {
+    GuestFile { dst: file.display().to_string(), src: file, mode: None }
 }
 
 /// Runs a script with the guest's busybox.
@@ -112,9 +54,8 @@ fn script(image: &Image, script: &str) -> (BootRun, String) {
         timeout: Some(Duration::from_secs(300)),
         ..Request::new(What::Commands(vec![command]))
     };
-    let run = boot::run(&env(), image, &options);
-    let run = run.unwrap_or_else(|error| panic!("{}", render(&error).0));
-    let text = String::from_utf8_lossy(&run.console).into_owned();
+    let run = run(image, &options);
+    let text = text(&run);
     (run, text)
 }
 
@@ -163,14 +104,14 @@ fn gdb_opens_the_core_dump_of_a_program_in_the_kernel() {
         )
     };
     let commands = "cd /tmp; ulimit -c unlimited; echo core >/proc/sys/kernel/core_pattern; ".to_owned();
-    let (run, text) = script(image, &(commands + &dump("app", "/UKL")));
+    let (run, text) = script(&image, &(commands + &dump("app", "/UKL")));
     assert_eq!(run.outcome, Outcome::Exited(0), "{text}");
     assert!(text.contains("app ended with 139"), "{text}");
     let ask = ["bt", "print answer", "print kept", "print/x $r12", "print $_siginfo.si_signo", "info threads"];
     let said = post_mortem(dir.path(), &gdb, &text, "app", &image.dir.vmlinux(), &ask);
     for wanted in [
-        " in deepest (depth=2) at ./tool.c:19",
-        " in middle (depth=1) at ./tool.c:25",
+        " in deepest (depth=2) at ./tool.c:21",
+        " in middle (depth=1) at ./tool.c:27",
         " in main (argc=2, ",
         "$1 = 4713",
         "$2 = 32",
@@ -200,7 +141,7 @@ fn strace_shows_the_same_calls_as_in_ring_3() {
              echo BEGIN {mode}; busybox cat /tmp/log; echo END {mode}; "
         )
     };
-    let (run, text) = script(image, &(trace("app", "/UKL") + &trace("ring3", "/twin")));
+    let (run, text) = script(&image, &(trace("app", "/UKL") + &trace("ring3", "/twin")));
     assert_eq!(run.outcome, Outcome::Exited(0), "{text}");
     for mode in ["app", "ring3"] {
         assert!(text.contains(&format!("{mode} ended with 7")), "{text}");

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
+mod world;
+
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -18,8 +20,8 @@ use ukl::program::link::{self, Linked};
 use ukl::program::musl::{self, Sysroot};
 use ukl::program::prefix::{self, Prefixed};
 use ukl::program::toolchain::{self, Toolchain};
+use world::{example, SHELL};
 
-const SHELL: Shell = Shell { verbose: false, dry_run: false };
 const EXAMPLES: [&str; 6] = ["hello", "args", "threads", "signals", "faults", "fork"];
 
 /// Toolchain and sysroot of `compiler`; `None` when it is not installed.
@@ -96,10 +98,6 @@ impl Tools {
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/userland").join(name)
-}
-
-fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name).canonicalize().unwrap()
 }
 
 fn from_data(names: &[&str]) -> Manifest {

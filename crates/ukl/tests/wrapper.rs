@@ -2,18 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
+mod world;
+
 use std::path::Path;
 
-use ukl::base::env::Env;
 use ukl::base::error::render;
-use ukl::base::run::{Cmd, Output, Shell};
-use ukl::base::workdir::{self, Cache, ImageDir};
+use ukl::base::run::{Cmd, Output};
+use ukl::base::workdir::{self, ImageDir};
 use ukl::manifest;
 use ukl::pipeline::{self, Clock, Program};
 use ukl::program::toolchain;
-
-const UKL: &str = env!("CARGO_BIN_EXE_ukl");
-const SHELL: Shell = Shell { verbose: false, dry_run: false };
+use world::{env, SHELL, UKL};
 
 /// Runs `check` with each compiler that is installed.
 fn with_each(check: impl Fn(&str)) {
@@ -50,17 +49,14 @@ fn fail(compiler: &str, dir: &Path, script: &str) -> String {
 
 /// The program that `ukl cc` linked, on its way into the kernel.
 fn program(path: &Path, out: &Path) -> Program {
-    let env = Env { shell: SHELL, cache: Cache::from_env().unwrap() };
+    let env = env();
     let manifest = manifest::from_program(path).unwrap();
     let program = pipeline::program(&env, &manifest, &ImageDir::at(out), &mut Clock::default(), &mut |_| ());
     program.unwrap_or_else(|error| panic!("{}", render(&error).0))
 }
 
-const MAIN: &str = "#include <pthread.h>\n#include <stdio.h>\n#include <math.h>\nint f(int);\n\
-    static void *work(void *p) { return p; }\n\
-    int main(int argc, char **argv) {\n\tpthread_t t; void *p;\n\
-    \tpthread_create(&t, 0, work, argv); pthread_join(t, &p);\n\
-    \tprintf(\"%d %d %s\\n\", f(argc), p == argv, argv[argc - 1]);\n\treturn (int)sqrt(argc * argc);\n}\n";
+/// A thread, a square root and f(), which each test has of its own.
+const MAIN: &str = include_str!("programs/threads.c");
 
 #[test]
 fn one_call_links_for_ring_3_and_for_the_kernel() {
@@ -152,7 +148,7 @@ fn a_manifest_builds_libraries_and_a_program_of_fetched_sources() {
         build = [{ dir = \"lib\", run = \"make install\" }, { dir = \"app\", run = \"make\" }]\n";
     write(dir, "ukl.toml", text);
     std::env::set_var("UKL_PROGRAM", UKL);
-    let env = Env { shell: SHELL, cache: Cache::from_env().unwrap() };
+    let env = env();
     let image = ImageDir::at(dir.join("out"));
     let build = || {
         let manifest = manifest::load(dir).unwrap();
@@ -210,7 +206,7 @@ fn a_tarball_behind_a_url_is_fetched_checked_and_built() {
     std::env::set_var("UKL_PROGRAM", UKL);
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
-    let env = Env { shell: SHELL, cache: Cache::from_env().unwrap() };
+    let env = env();
     let build = |out: &str, url: &str, sum: &str| {
         let source = format!("source = {{ url = \"{url}\", sha256 = \"{sum}\", name = \"tree\" }}\n");
         let rest = "build = [{ dir = \"tree\", run = \"make\" }]\nprogram = \"tree/prog\"\n";

@@ -3,11 +3,10 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
 
-use crate::world::{done, kill, says, Done, World, PATIENCE};
+use crate::world::{done, kill, says, wait, Done, World, UKL};
 
-const HELLO: &str = "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n";
+const HELLO: &str = include_str!("../programs/hello.c");
 
 /// What only a complete link leaves.
 const PRODUCTS: [&str; 4] = ["UKL.a", "twin", "bzImage", "image.json"];
@@ -81,11 +80,7 @@ fn start(world: &World, args: &[&str]) -> Child {
 }
 
 fn wait_for(path: &Path) {
-    let start = Instant::now();
-    while std::fs::read(path).unwrap_or_default().is_empty() {
-        assert!(start.elapsed() < PATIENCE, "no {}", path.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    assert!(wait(|| !std::fs::read(path).unwrap_or_default().is_empty()), "no {}", path.display());
 }
 
 /// Sends `name` (`-0` only asks) to the slow command; with `group`, to whatever it started as well.
@@ -97,14 +92,7 @@ fn tell_slow_command(world: &World, name: &str, group: bool) -> bool {
 
 /// True when the slow command (and, with `group`, whatever it started) ends.
 fn ended(world: &World, group: bool) -> bool {
-    let start = Instant::now();
-    while tell_slow_command(world, "-0", group) {
-        if start.elapsed() > PATIENCE {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    true
+    wait(|| !tell_slow_command(world, "-0", group))
 }
 
 fn signal(child: &Child, name: &str) {
@@ -146,7 +134,7 @@ fn two_builds_of_one_image_take_turns() {
     let world = slow();
     let first = start(&world, &["build"]);
     let mut second = world.command(&["build"]).spawn().unwrap();
-    says(&mut second, "waiting for another build of `");
+    says(second.stderr.as_mut().unwrap(), "waiting for another build of `");
     signal(&first, "-INT");
     finish(first).fails(130, &["interrupted"]);
     // The second one got its turn and runs the slow command now.
@@ -165,7 +153,7 @@ fn a_full_disk_is_named_and_leaves_no_image() {
     // A private mount: it ends with the process.
     let script = "mount -t tmpfs -o size=32k none \"$0\" 2>/dev/null || exit 77; \"$@\"; code=$?; find \"$0\" -name UKL.a; exit $code";
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", script]).arg(&full).arg(env!("CARGO_BIN_EXE_ukl"));
+    command.args(["-m", "sh", "-c", script]).arg(&full).arg(UKL);
     let out = full.join("image");
     let args = ["build".as_ref(), "a.c".as_ref(), "--out".as_ref(), out.as_os_str()];
     let output = command.args(args).current_dir(world.at("project")).output().unwrap();

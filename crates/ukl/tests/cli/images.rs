@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
 
-use crate::world::{done, kill, says, Done, World, PATIENCE};
+use crate::world::{done, kill, says, wait, Done, World};
 
-const HELLO: &str = "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n";
+const HELLO: &str = include_str!("../programs/hello.c");
 
 /// Configures whatever is asked for, "compiles" until `$PWD/hold` is gone, and "links" what it finds.
 const MAKE: &str = r#"
@@ -82,11 +81,7 @@ fn hold(world: &World, held: bool) {
 /// Starts a command and waits until the fake that writes `mark` runs.
 fn start(world: &World, args: &[&str], mark: &str) -> Child {
     let child = world.command(args).spawn().unwrap();
-    let start = Instant::now();
-    while log(world, mark).is_empty() {
-        assert!(start.elapsed() < PATIENCE, "no {mark}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    assert!(wait(|| !log(world, mark).is_empty()), "no {mark}");
     child
 }
 
@@ -97,12 +92,7 @@ fn interrupt(child: Child) -> Done {
 
 /// True when the fake that wrote its number into `mark` ends.
 fn ended(world: &World, mark: &str) -> bool {
-    let alive = || kill("-0", log(world, mark).trim());
-    let start = Instant::now();
-    while alive() && start.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    !alive()
+    wait(|| !kill("-0", log(world, mark).trim()))
 }
 
 #[test]
@@ -324,7 +314,7 @@ fn two_builds_share_one_cache() {
     hold(&world, true);
     let first = start(&world, &["build", "a.c"], "making");
     let mut second = world.command(&["build", "b.c"]).spawn().unwrap();
-    says(&mut second, "waiting for another build");
+    says(second.stderr.as_mut().unwrap(), "waiting for another build");
     hold(&world, false);
     let (first, second) = (done(first.wait_with_output().unwrap()), done(second.wait_with_output().unwrap()));
     assert_eq!((first.code, second.code), (Some(0), Some(0)), "{first:?} {second:?}");

@@ -5,32 +5,9 @@ use std::process::Stdio;
 
 use crate::world::{done, World};
 
-const PROGRAM: &str = r#"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-int main(int argc, char **argv)
-{
-    char line[100] = "";
-    printf("%s:", argv[0]);
-    for (int i = 1; i < argc; i++)
-        printf(" [%s]", argv[i]);
-    printf("\nHOME=%s MINE=%s USER=%s\n", getenv("HOME"), getenv("MINE"), getenv("USER") ? "kept" : "none");
-    if (fgets(line, sizeof line, stdin))
-        printf("read %s", line);
-    fflush(stdout);
-    if (argc > 1 && !strcmp(argv[1], "abort"))
-        abort();
-    if (argc > 1 && !strcmp(argv[1], "hang"))
-        pause();
-    return argc > 1 ? atoi(argv[1]) : 0;
-}
-"#;
-
 fn project() -> World {
     let world = World::builder();
-    world.write("a.c", PROGRAM);
+    world.write("a.c", include_str!("../programs/linuxu.c"));
     let manifest = "name = \"prog\"\nsources = [\"a.c\"]\nargs = [\"7\", \"two words\"]\nplatform = \"linuxu\"\n";
     world.write("ukl.toml", &format!("{manifest}[env]\nMINE = \"yes\"\n"));
     world

@@ -10,7 +10,9 @@ mod linuxu;
 mod object;
 mod project;
 mod questions;
+mod stages;
 mod storage;
 mod surface;
 mod update;
+#[path = "../world/mod.rs"]
 mod world;

@@ -4,17 +4,9 @@ use std::process::Command;
 
 use crate::world::World;
 
-const PROGRAM: &str = "\
-extern int kernel_function(void);
-int table[1000];
-int answer = 42;
-__thread int mine;
-int main(void) { return kernel_function() + table[1] + answer + mine; }
-";
-
 fn compiled() -> World {
     let world = World::new();
-    let source = world.write("a.c", PROGRAM);
+    let source = world.write("a.c", include_str!("../programs/symbols.c"));
     let compile = |args: &[&str]| {
         let status = Command::new("gcc").args(args).arg(&source).current_dir(world.at("project")).status();
         assert!(status.unwrap().success());

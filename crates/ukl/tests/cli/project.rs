@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use crate::world::{World, PATIENCE};
+use crate::world::{wait, World, UKL};
 
 const MANIFEST: &str = "# Mine.\nname = \"a\"\nsources = [\"a.c\"] # one\n";
 
@@ -126,15 +125,7 @@ impl Tmux {
     }
 
     fn wait_for(&self, text: &str) {
-        self.wait_until(text, |screen| screen.contains(text));
-    }
-
-    fn wait_until(&self, what: &str, shown: impl Fn(&str) -> bool) {
-        let start = Instant::now();
-        while !shown(&self.screen()) {
-            assert!(start.elapsed() < PATIENCE, "no `{what}` on\n{}", self.screen());
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        assert!(wait(|| self.screen().contains(text)), "no `{text}` on\n{}", self.screen());
     }
 
     fn keys(&self, keys: &[&str]) {
@@ -157,7 +148,7 @@ fn menuconfig_saves_only_the_differences() {
     }
     let world = project();
     world.write("ukl.toml", &format!("{MANIFEST}[kernel]\nconfig = [\n    \"CONFIG_NR_CPUS=4\", # few\n]\n"));
-    let tmux = Tmux::start(&world, &format!("'{}' menuconfig", env!("CARGO_BIN_EXE_ukl")));
+    let tmux = Tmux::start(&world, &format!("'{}' menuconfig", UKL));
     tmux.wait_for("Linux/x86");
     // Search, jump to the first result, switch it on, leave, save.
     tmux.keys(&["/"]);
@@ -168,17 +159,11 @@ fn menuconfig_saves_only_the_differences() {
     tmux.wait_for("Kernel .config support");
     tmux.keys(&["y"]);
     tmux.wait_for("[*] Kernel .config support");
-    for _ in 0..4 {
-        let before = tmux.screen();
+    // Out of the menu, out of the results, out of the main menu.
+    for next in ["Symbol: IKCONFIG [=y]", "General setup  --->", "Do you wish to save"] {
         tmux.keys(&["Escape", "Escape"]);
-        tmux.wait_until("anything new", |screen| screen != before);
-        // The rest of what is being drawn.
-        std::thread::sleep(Duration::from_millis(500));
-        if tmux.screen().contains("Do you wish to save") {
-            break;
-        }
+        tmux.wait_for(next);
     }
-    tmux.wait_for("Do you wish to save");
     tmux.keys(&["y"]);
     tmux.wait_for("ended 0");
     let lines = "config = [\n    \"CONFIG_NR_CPUS=4\", # few\n    \"CONFIG_IKCONFIG=y\",\n]\n";

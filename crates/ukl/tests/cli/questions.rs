@@ -4,9 +4,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use crate::world::World;
+use crate::world::{wait, World, UKL};
 
 const MANIFEST: &str = "# Mine.\nname = \"a\"\nsources = [\"a.c\"]\n\n[machine]\ncpus = 2\n";
 
@@ -25,7 +24,7 @@ impl Asked {
             return None;
         }
         // The shell must survive a Ctrl-C to tell how ukl ended.
-        let line = format!("trap : INT; '{}' configure; echo \"ended $?\"", env!("CARGO_BIN_EXE_ukl"));
+        let line = format!("trap : INT; '{}' configure; echo \"ended $?\"", UKL);
         let mut script = Command::new("script");
         script.args(["--quiet", "--command", &line, "/dev/null"]).current_dir(world.at("project"));
         script.env("SHELL", "/bin/sh").env("XDG_CACHE_HOME", world.at("cache")).env("HOME", world.at("home"));
@@ -48,11 +47,8 @@ impl Asked {
 
     /// Waits until `text` has appeared `times` times.
     fn wait_for(&self, text: &str, times: usize) {
-        let start = Instant::now();
-        while self.screen().matches(text).count() < times {
-            assert!(start.elapsed() < Duration::from_secs(120), "no `{text}` {times} times on\n{}", self.screen());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let there = wait(|| self.screen().matches(text).count() >= times);
+        assert!(there, "no `{text}` {times} times on\n{}", self.screen());
     }
 
     /// Answers `question`, which was asked `times` times now.

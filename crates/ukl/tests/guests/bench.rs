@@ -13,8 +13,8 @@ fn options(line: &Value) -> Vec<String> {
 
 #[test]
 fn a_server_is_measured_in_both_modes_and_every_sample_is_kept() {
-    let world = World::new();
-    let folder = world.folder().join("bench");
+    let world = World::booting();
+    let folder = world.at("bench");
     let words = ["--json", "bench", "serve", "tcp_server", "--rounds", "1", "--requests", "200", "--connections", "4"];
     let done =
         world.ukl(&[&words[..], &["--pipeline", "1,8", "--no-memory", "--out", folder.to_str().unwrap()]].concat());
@@ -44,8 +44,8 @@ fn a_server_is_measured_in_both_modes_and_every_sample_is_kept() {
 
 #[test]
 fn a_server_is_counted_twice_with_the_same_result() {
-    let world = World::new();
-    let folder = world.folder().join("bench");
+    let world = World::booting();
+    let folder = world.at("bench");
     let words =
         ["--json", "bench", "count", "tcp_server", "--rounds", "1", "--requests", "600", "--connections", "1,3"];
     let count = || {
@@ -69,8 +69,8 @@ fn a_server_is_counted_twice_with_the_same_result() {
 
 #[test]
 fn single_calls_are_counted_in_both_modes() {
-    let world = World::new();
-    let folder = world.folder().join("calls");
+    let world = World::booting();
+    let folder = world.at("calls");
     let done = world.ukl(&["--json", "bench", "calls", "--out", folder.to_str().unwrap()]);
     done.ends(0, &[]);
     let json: Value = serde_json::from_str(&done.out).unwrap();
@@ -83,7 +83,7 @@ fn single_calls_are_counted_in_both_modes() {
 
 #[test]
 fn only_known_servers_are_measured_and_no_dry_run_is() {
-    let world = World::new();
+    let world = World::booting();
     world.ukl(&["bench", "serve", "apache"]).ends(2, &["redis, memcached, nginx, tcp_server"]);
     world.ukl(&["bench", "serve", "redis", "--pipeline", "0"]).ends(2, &["0 is not in 1..=256"]);
     world.ukl(&["bench", "count", "redis", "--requests", "100"]).ends(2, &["100 is not in 512..=10000000"]);

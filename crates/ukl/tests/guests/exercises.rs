@@ -1,13 +1,12 @@
 //! The tutorial's six exercises on its own bridge: `virbr0`, the guest at 172.44.0.2, clients outside of the guest.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ukl::manifest;
 
-use crate::common;
 use crate::network::{taps, with_bridge};
-use crate::world::{Done, World};
+use crate::world::{self, example, own_end, scratch, storage_options, Done, Own, World};
 
 /// The guest's address on the bridge.
 const ADDRESS: &str = "172.44.0.2";
@@ -17,23 +16,24 @@ const BRIDGE: [&str; 4] = ["--net", "bridge=virbr0", "--ip", "172.44.0.2/24,gw=1
 struct Exercise {
     name: &'static str,
     folder: PathBuf,
-    image: PathBuf,
+    image: Own,
     share: Option<PathBuf>,
     options: Vec<String>,
 }
 
 fn exercise(name: &'static str) -> Exercise {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+    let folder = example(name);
     let manifest = manifest::load(&folder).unwrap();
-    let image = common::image(&manifest).unwrap_or_else(|error| panic!("{error}"));
-    let storage = common::scratch(&manifest.storage, &image.dir.root().join("scratch"));
+    let image = world::image(&manifest).unwrap_or_else(|error| panic!("{error}"));
+    let storage = scratch(&manifest.storage, &image.at("scratch"));
     let share = storage.shares.first().map(|share| share.path.clone());
-    Exercise { name, folder, image: image.dir.root().to_owned(), share, options: common::options(&storage) }
+    Exercise { name, folder, image, share, options: storage_options(&storage) }
 }
 
 impl Exercise {
     fn run(&self, world: &World, words: &[&str]) -> Done {
-        let mut all = vec!["run", "--accel", "tcg", "--timeout", "300", "--out", self.image.to_str().unwrap()];
+        let mut all =
+            vec!["run", "--accel", "tcg", "--timeout", "300", "--out", self.image.dir.root().to_str().unwrap()];
         all.extend(self.options.iter().map(String::as_str));
         all.extend(BRIDGE);
         all.extend(words);
@@ -42,7 +42,7 @@ impl Exercise {
 
     /// What the exercise's own client says of the server on the bridge.
     fn client(&self, world: &World, port: u16) -> String {
-        let mut client = world.command("bash");
+        let mut client = world.any("bash");
         client.arg(self.folder.join("client.sh")).arg(port.to_string()).args(&self.share).env("HOST", ADDRESS);
         let output = client.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -86,7 +86,7 @@ fn the_exercises_that_serve_are_reached_at_their_address_on_the_bridge() {
         for answer in answers {
             assert!(said.contains(answer), "{name}: no `{answer}` in\n{said}");
         }
-        match common::own_end(&exercise.folder) {
+        match own_end(&exercise.folder) {
             Some(status) => world.waits_for(name, &format!("exited {status}")),
             None => drop(world.ukl(&["stop", name]).ends(0, &["has ended"])),
         }

@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod background;
 mod bench;
+mod echo;
 mod exercises;
 mod network;
+#[path = "../world/mod.rs"]
 mod world;

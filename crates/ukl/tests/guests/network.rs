@@ -3,29 +3,16 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use crate::world::{connect, echo, has, World, PATIENCE};
+use crate::echo::{connect, echo, run};
+use crate::world::{wait, World};
 
-/// A world in a namespace of its own; says why when this machine cannot.
+/// A machine in a network of its own.
 fn world() -> Option<World> {
-    // SAFETY: geteuid takes nothing and cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
-        eprintln!("skip: network namespaces need root");
-        return None;
-    }
-    let mut world = World::new();
-    let space = format!("ukl-test-{}", std::process::id());
-    let made = Command::new("ip").args(["netns", "add", &space]).output();
-    if !made.is_ok_and(|output| output.status.success()) || File::open("/dev/net/tun").is_err() {
-        eprintln!("skip: this machine makes no network namespaces, or has no /dev/net/tun");
-        return None;
-    }
-    world.space = Some(space);
+    let world = World::with_network()?;
     ip(&world, "link set lo up");
     Some(world)
 }
@@ -42,14 +29,14 @@ pub fn with_bridge() -> Option<World> {
 /// Runs `ip` in the namespace; its output.
 #[track_caller]
 fn ip(world: &World, words: &str) -> String {
-    let output = world.command("ip").args(words.split(' ')).output().unwrap();
+    let output = world.any("ip").args(words.split(' ')).output().unwrap();
     assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// What `client` gets, from within the namespace.
 fn inside<T: Send + 'static>(world: &World, client: impl FnOnce() -> T + Send + 'static) -> T {
-    let space = PathBuf::from("/run/netns").join(world.space.as_ref().unwrap());
+    let space = world.space();
     let client = std::thread::spawn(move || {
         let space = File::open(space).unwrap();
         // SAFETY: setns takes plain integers; it changes this thread only.
@@ -75,13 +62,13 @@ pub fn taps(world: &World) -> Vec<Value> {
 fn a_server_has_an_address_of_its_own_in_a_bridge() {
     let Some(world) = with_bridge() else { return };
     let bridge = ["-d", "--net", "bridge=virbr0", "--ip", "172.44.0.2/24,gw=172.44.0.1"];
-    world.run(&bridge).ends(0, &["ready: 172.44.0.2:5555 answers after "]);
+    run(&world, &bridge).ends(0, &["ready: 172.44.0.2:5555 answers after "]);
     let text = "over the bridge\n".repeat(10_000);
     assert!(echo_inside(&world, "172.44.0.2:5555", &text) == text);
     assert_eq!(world.guest("echo")["address"], "172.44.0.2");
     // A second one beside it: other hardware address, other tap device.
     let other = ["-d", "--name", "other", "--net", "bridge=virbr0", "--ip", "172.44.0.3/24"];
-    world.run(&other).ends(0, &["ready: 172.44.0.3:5555"]);
+    run(&world, &other).ends(0, &["ready: 172.44.0.3:5555"]);
     assert_eq!(echo_inside(&world, "172.44.0.3:5555", "third"), "third");
     assert_eq!(echo_inside(&world, "172.44.0.2:5555", "second"), "second");
     assert!(taps(&world).len() == 2 && taps(&world).iter().all(|tap| tap["master"] == "virbr0"));
@@ -118,28 +105,24 @@ fn a_server_of_the_network_gives_the_address() {
     );
     std::fs::write(at("conf"), rules).unwrap();
     let log = dir.path().join("log");
-    let mut server = world.command("busybox");
+    let mut server = world.any("busybox");
     server.args(["udhcpd", "-f", "-I", "172.44.0.1"]).arg(at("conf"));
     server.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
     let _server = Server(server.spawn().unwrap());
-    world.run(&["-d", "--net", "bridge=virbr0", "--ip", "dhcp"]).ends(0, &["ready: 172.44.0.50:5555 answers after "]);
+    run(&world, &["-d", "--net", "bridge=virbr0", "--ip", "dhcp"]).ends(0, &["ready: 172.44.0.50:5555 answers after "]);
     assert_eq!(world.guest("echo")["address"], "172.44.0.50");
     assert_eq!(echo_inside(&world, "172.44.0.50:5555", "leased"), "leased");
     let said = || std::fs::read_to_string(&log).unwrap_or_default();
     let leases = || said().matches("sending ACK").count();
-    let start = Instant::now();
-    while leases() < 3 {
-        assert!(start.elapsed() < PATIENCE, "no more time was asked for:\n{}", said());
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    assert!(!has(&log, "NAK"), "{}", said());
+    assert!(wait(|| leases() >= 3), "no more time was asked for:\n{}", said());
+    assert!(!said().contains("NAK"), "{}", said());
     assert_eq!(echo_inside(&world, "172.44.0.50:5555", "renewed"), "renewed");
 }
 
 #[test]
 fn a_guest_without_a_server_of_addresses_says_so() {
     let Some(world) = with_bridge() else { return };
-    let run = world.run(&["--net", "bridge=virbr0", "--ip", "dhcp", "--", "early"]);
+    let run = run(&world, &["--net", "bridge=virbr0", "--ip", "dhcp", "--", "early"]);
     run.ends(3, &[]);
     assert_eq!(run.out, "init: no DHCP server gives an address to `eth0`: Operation timed out\r\nmode early\n");
 }
@@ -148,11 +131,12 @@ fn a_guest_without_a_server_of_addresses_says_so() {
 fn what_a_server_sent_before_its_end_arrives() {
     let Some(world) = with_bridge() else { return };
     let options = ["-d", "--net", "bridge=virbr0", "--ip", "172.44.0.2/24", "--", "gift"];
-    world.run(&options).ends(0, &["ready: 172.44.0.2:5555"]);
-    let answer = inside(&world, || {
+    run(&world, &options).ends(0, &["ready: 172.44.0.2:5555"]);
+    let control = world.guests().guest("echo").run().control();
+    let answer = inside(&world, move || {
         let mut stream = connect("172.44.0.2:5555").unwrap();
-        // The server has ended long before anybody reads.
-        std::thread::sleep(Duration::from_secs(1));
+        // The server has ended before anybody reads.
+        assert!(wait(|| std::fs::read_to_string(&control).is_ok_and(|said| said.contains("exit 0"))));
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         answer
@@ -165,7 +149,7 @@ fn what_a_server_sent_before_its_end_arrives() {
 fn two_processors_have_a_queue_each_at_a_tap_that_is_made_for_them() {
     let Some(world) = world() else { return };
     let options = ["-d", "--net", "tap=ukl7", "--ip", "172.45.0.2/24,gw=172.45.0.1", "--cpus", "2", "--queues", "2"];
-    world.run(&options).ends(0, &["ready: 172.45.0.2:5555"]);
+    run(&world, &options).ends(0, &["ready: 172.45.0.2:5555"]);
     let text = "through two queues\n".repeat(10_000);
     assert!(echo_inside(&world, "172.45.0.2:5555", &text) == text);
     let taps = taps(&world);
@@ -183,8 +167,8 @@ fn a_tap_that_is_there_is_used_and_stays() {
     ip(&world, "addr add 172.46.0.1/24 dev ukl8");
     let options = ["--net", "tap=ukl8", "--ip", "172.46.0.2/24"];
     let many = [&options[..], &["--cpus", "2", "--queues", "2"]].concat();
-    world.run(&many).ends(120, &["`ukl8` was made for one queue", "multi_queue"]);
-    world.run(&[&["-d"], &options[..]].concat()).ends(0, &["ready: 172.46.0.2:5555"]);
+    run(&world, &many).ends(120, &["`ukl8` was made for one queue", "multi_queue"]);
+    run(&world, &[&["-d"], &options[..]].concat()).ends(0, &["ready: 172.46.0.2:5555"]);
     assert_eq!(echo_inside(&world, "172.46.0.2:5555", "hello"), "hello");
     world.ukl(&["stop", "echo"]).ends(0, &[]);
     assert!(ip(&world, "link show").contains("ukl8"));
@@ -194,12 +178,12 @@ fn a_tap_that_is_there_is_used_and_stays() {
 fn what_is_missing_comes_with_the_lines_that_make_it() {
     let Some(world) = world() else { return };
     let options = ["--net", "bridge=virbr0", "--ip", "172.44.0.2/24,gw=172.44.0.1", "--", "early"];
-    let done = world.run(&options);
+    let done = run(&world, &options);
     done.ends(120, &["no bridge `virbr0`", "  hint    ip link add virbr0 type bridge\n"]);
     // The lines of the hint, word for word.
     let (_, lines) = done.err.split_once("hint    ").unwrap();
     for line in lines.lines() {
         ip(&world, line.trim().strip_prefix("ip ").unwrap());
     }
-    world.run(&options).ends(3, &[]);
+    run(&world, &options).ends(3, &[]);
 }

@@ -3,23 +3,22 @@
 use std::fs;
 use std::io::Write;
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use libtest_mimic::Failed;
 
+use crate::server::{until, wants, Server};
 use crate::talk;
-use crate::world::{until, wants, World};
 
 /// Each server ends with status 0 when it gets SIGTERM.
 pub fn stops_cleanly(example: &str) -> Result<(), Failed> {
-    let world = World::with_storage(example)?;
+    let world = Server::with_storage(example)?;
     world.start(&[], &[])?;
     world.stop()
 }
 
 /// Redis writes its data to a disk when it is asked to end, and has it after the next start.
 pub fn redis_keeps_a_snapshot() -> Result<(), Failed> {
-    let world = World::with_storage("redis")?;
+    let world = Server::with_storage("redis")?;
     let disk = format!("{}:64M:/data", world.path("data.img").display());
     let args = ["--protected-mode", "no", "--dir", "/data", "--save", "3600 1"];
     world.start(&["--disk", &disk], &args)?;
@@ -33,14 +32,14 @@ pub fn redis_keeps_a_snapshot() -> Result<(), Failed> {
     world.stop()
 }
 
-fn fill(world: &World, keys: usize) -> Result<(), Failed> {
+fn fill(world: &Server, keys: usize) -> Result<(), Failed> {
     let script = format!("for i = 1, {keys} do redis.call('set', 'k' .. i, i) end return {keys}");
     wants("eval", &world.redis(&["eval", &script, "0"])?, &keys.to_string())
 }
 
 /// What Redis acknowledged with `appendfsync always` is there after its process was killed, and after a power cut.
 pub fn redis_keeps_a_log() -> Result<(), Failed> {
-    let world = World::with_storage("redis")?;
+    let world = Server::with_storage("redis")?;
     let disk = format!("{}:64M:/data", world.path("data.img").display());
     let log = ["--dir", "/data", "--save", "", "--appendonly", "yes", "--appendfsync", "always"];
     let args = [&["--protected-mode", "no"], &log[..]].concat();
@@ -73,7 +72,7 @@ fn nginx_conf(word: &str) -> String {
 }
 
 /// The worker that answers now.
-fn worker(world: &World) -> Result<u32, Failed> {
+fn worker(world: &Server) -> Result<u32, Failed> {
     let mut pid = 0;
     until("an answer", || {
         pid = world.get("/pid")?.parse().unwrap_or(0);
@@ -84,7 +83,7 @@ fn worker(world: &World) -> Result<u32, Failed> {
 
 /// SIGHUP lets nginx read its configuration again: other workers, other answers, no connection refused.
 pub fn nginx_reloads() -> Result<(), Failed> {
-    let world = World::with_storage("nginx")?;
+    let world = Server::with_storage("nginx")?;
     let conf = world.path("conf");
     fs::create_dir(&conf)?;
     fs::write(conf.join("nginx.conf"), nginx_conf("before"))?;
@@ -106,20 +105,20 @@ pub fn nginx_reloads() -> Result<(), Failed> {
     // A configuration that nginx refuses changes nothing.
     fs::write(conf.join("nginx.conf"), "nonsense;\n")?;
     world.ukl(&["kill", "--signal", "HUP", "it"])?;
-    std::thread::sleep(Duration::from_secs(2));
+    world.guest_says("[emerg]")?;
     wants("after nonsense", &world.get("/word")?, "after")?;
     world.stop()
 }
 
 /// A worker of nginx that is killed is replaced by its master.
 pub fn nginx_replaces_a_worker() -> Result<(), Failed> {
-    let world = World::with_storage("nginx")?;
+    let world = Server::with_storage("nginx")?;
     let conf = world.path("conf");
     fs::create_dir(&conf)?;
     fs::write(conf.join("nginx.conf"), nginx_conf("here"))?;
     let mut run = world.command(&["run", "--shell", "--timeout", "600", "-p", &format!("{}:80", world.port)]);
     run.args(talk::LOUD);
-    run.args(["--share", &format!("{}:/etc/nginx", conf.display())]).arg(world.image.root());
+    run.args(["--share", &format!("{}:/etc/nginx", conf.display())]).arg(world.image.dir.root());
     let log = fs::File::create(world.path("console"))?;
     let child = run.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log).spawn()?;
     let mut guest = Shell(child);
@@ -140,7 +139,7 @@ pub fn nginx_replaces_a_worker() -> Result<(), Failed> {
 }
 
 /// The workers that nginx has started, by its own words.
-fn started(world: &World) -> Result<Vec<u32>, Failed> {
+fn started(world: &Server) -> Result<Vec<u32>, Failed> {
     let console = fs::read_to_string(world.path("console"))?;
     let pids = console.lines().filter_map(|line| line.split("start worker process ").nth(1)?.trim().parse().ok());
     Ok(pids.collect())

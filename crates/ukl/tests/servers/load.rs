@@ -8,8 +8,8 @@ use std::time::Instant;
 use libtest_mimic::Failed;
 use ukl::program::toolchain::which;
 
+use crate::server::{until, wants, Server};
 use crate::talk;
-use crate::world::{until, wants, World};
 
 /// Requests of one load.
 const MILLION: u64 = 1_000_000;
@@ -39,11 +39,11 @@ pub struct Load {
     /// Arguments of the server; none stands for the example's own.
     args: &'static [&'static str],
     /// What comes before the first look at the memory, beside a few requests.
-    prepare: fn(&World) -> Result<(), Failed>,
+    prepare: fn(&Server) -> Result<(), Failed>,
     /// Sends at least so many requests, none of which may fail; how many they were, by the tool's own words.
-    send: fn(&World, u64) -> Result<u64, Failed>,
+    send: fn(&Server, u64) -> Result<u64, Failed>,
     /// What the server holds and answers afterwards.
-    answers: fn(&World) -> Result<String, Failed>,
+    answers: fn(&Server) -> Result<String, Failed>,
 }
 
 /// Every one of them.
@@ -81,7 +81,7 @@ pub const ALL: [Load; 6] = [
     web("lighttpd", "ab", ab),
 ];
 
-const fn web(example: &'static str, name: &'static str, send: fn(&World, u64) -> Result<u64, Failed>) -> Load {
+const fn web(example: &'static str, name: &'static str, send: fn(&Server, u64) -> Result<u64, Failed>) -> Load {
     Load { example, name, program: name, args: &[], prepare: |_| Ok(()), send, answers: web_answers }
 }
 
@@ -90,7 +90,7 @@ pub fn test(load: &Load) -> Result<(), Failed> {
     if is_missing(load.program) {
         return Ok(());
     }
-    let world = World::new(load.example)?;
+    let world = Server::new(load.example)?;
     let app = serve(&world, load, "app mode", &[])?;
     let twin = serve(&world, load, "the twin", &["--twin"])?;
     the_same(&app, &twin)
@@ -101,7 +101,7 @@ pub fn memcapable() -> Result<(), Failed> {
     if is_missing("memccapable") {
         return Ok(());
     }
-    let world = World::new("memcached")?;
+    let world = Server::new("memcached")?;
     let run = |options: &[&str]| -> Result<String, Failed> {
         world.start(options, &[])?;
         let said = tool(&["memccapable", "-h", "127.0.0.1", "-p", &world.port.to_string(), "-t", "120"])?;
@@ -130,7 +130,7 @@ fn the_same(app: &str, twin: &str) -> Result<(), Failed> {
 }
 
 /// One boot with its load; what the server answers afterwards.
-fn serve(world: &World, load: &Load, mode: &str, options: &[&str]) -> Result<String, Failed> {
+fn serve(world: &Server, load: &Load, mode: &str, options: &[&str]) -> Result<String, Failed> {
     world.start(options, load.args)?;
     (load.prepare)(world)?;
     (load.send)(world, WARM_UP)?;
@@ -183,7 +183,7 @@ fn count(sent: u64, errors: bool, said: &str) -> Result<u64, Failed> {
 }
 
 /// Pipelines of 16 commands; with its log as it is, which grows and is rewritten by children meanwhile.
-fn redis_benchmark(world: &World, requests: u64) -> Result<u64, Failed> {
+fn redis_benchmark(world: &Server, requests: u64) -> Result<u64, Failed> {
     let (port, requests_word, commands) = (world.port.to_string(), requests.to_string(), REDIS_COMMANDS.join(","));
     let words = ["redis-benchmark", "-p", &port, "-c", CONNECTIONS, "-P", "16", "-r", "1000", "-n", &requests_word];
     let sent = read_redis_benchmark(&tool(&[&words[..], &["-t", &commands]].concat())?, requests)?;
@@ -201,7 +201,7 @@ fn read_redis_benchmark(said: &str, requests: u64) -> Result<u64, Failed> {
     count(sent.iter().sum(), errors, said)
 }
 
-fn redis_is_idle(world: &World) -> Result<(), Failed> {
+fn redis_is_idle(world: &Server) -> Result<(), Failed> {
     let marks = ["rdb_bgsave_in_progress:0", "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0"];
     until("the end of the rewrite", || {
         let info = world.redis(&["info", "persistence"])?;
@@ -210,7 +210,7 @@ fn redis_is_idle(world: &World) -> Result<(), Failed> {
 }
 
 /// Every command was carried out as often as the server counted it, and every key has its value.
-fn redis_answers(world: &World) -> Result<String, Failed> {
+fn redis_answers(world: &Server) -> Result<String, Failed> {
     redis_has_no_errors(world)?;
     let counted = after(&world.redis(&["info", "commandstats"])?, "cmdstat_incr:calls=").pop();
     let sum =
@@ -227,7 +227,7 @@ fn redis_answers(world: &World) -> Result<String, Failed> {
     Ok(said.join("\n"))
 }
 
-fn redis_has_no_errors(world: &World) -> Result<(), Failed> {
+fn redis_has_no_errors(world: &Server) -> Result<(), Failed> {
     let stats = world.redis(&["info", "commandstats"])?;
     let failed =
         stats.lines().find(|line| line.contains("calls=") && !line.contains("rejected_calls=0,failed_calls=0"));
@@ -245,17 +245,17 @@ fn redis_has_no_errors(world: &World) -> Result<(), Failed> {
     }
 }
 
-fn server(world: &World) -> String {
+fn server(world: &Server) -> String {
     format!("127.0.0.1:{}", world.port)
 }
 
 /// One SET of another key for nine GETs, and each value that comes back is compared. With `--overwrite` the tool
 /// would compare with what is no longer there, in either mode.
-fn memaslap(world: &World, requests: u64) -> Result<u64, Failed> {
+fn memaslap(world: &Server, requests: u64) -> Result<u64, Failed> {
     read_memaslap(&run_memaslap(world, &requests.to_string(), &["-X", "64", "-v", "1"])?)
 }
 
-fn run_memaslap(world: &World, requests: &str, options: &[&str]) -> Result<String, Failed> {
+fn run_memaslap(world: &Server, requests: &str, options: &[&str]) -> Result<String, Failed> {
     let server = server(world);
     let words = ["memcaslap", "-s", &server, "-T", "2", "-c", CONNECTIONS, "-w", "1k", "-x", requests];
     tool(&[&words[..], options].concat())
@@ -269,7 +269,7 @@ fn read_memaslap(said: &str) -> Result<u64, Failed> {
 
 /// SETs and GETs in turn, each of a process and connections of its own: two, since the tool waits 5 s for a reply and
 /// gives up, and what is written to a connection that was turned away may be sent again later than that.
-fn memslap(world: &World, requests: u64) -> Result<u64, Failed> {
+fn memslap(world: &Server, requests: u64) -> Result<u64, Failed> {
     let mut sent = 0;
     while sent < requests {
         for what in ["set", "get"] {
@@ -288,7 +288,7 @@ fn read_memslap(said: &str) -> Result<u64, Failed> {
 }
 
 /// Fills the store, which takes memory once.
-fn fill_by_memaslap(world: &World) -> Result<(), Failed> {
+fn fill_by_memaslap(world: &Server) -> Result<(), Failed> {
     let file = world.path("fill");
     fs::write(&file, MEMASLAP_FILLS)?;
     let said = run_memaslap(world, FILLED_BY[0], &["-F", &file.display().to_string()])?;
@@ -296,12 +296,12 @@ fn fill_by_memaslap(world: &World) -> Result<(), Failed> {
 }
 
 /// The same with values of the other tool: each size has pages of its own.
-fn fill_by_memslap(world: &World) -> Result<(), Failed> {
+fn fill_by_memslap(world: &Server) -> Result<(), Failed> {
     let words = ["memcslap", "-s", &server(world), "-t", "set", "-c", "1", "-e", FILLED_BY[1]];
     read_memslap(&tool(&words)?).and_then(|_| is_full(world))
 }
 
-fn is_full(world: &World) -> Result<(), Failed> {
+fn is_full(world: &Server) -> Result<(), Failed> {
     let stats = tool(&["memcstat", "-s", &server(world)])?;
     match after(&stats, "\tevictions:").iter().any(|evictions| *evictions > 0) {
         true => Ok(()),
@@ -310,7 +310,7 @@ fn is_full(world: &World) -> Result<(), Failed> {
 }
 
 /// A value comes back as it was, and the example's own client hears what it always does.
-fn memcached_answers(world: &World) -> Result<String, Failed> {
+fn memcached_answers(world: &Server) -> Result<String, Failed> {
     let text: String = (0..10_000).map(|i| format!("{i} ")).collect();
     let file = world.path("kept");
     fs::write(&file, &text)?;
@@ -323,7 +323,7 @@ fn memcached_answers(world: &World) -> Result<String, Failed> {
 }
 
 /// In pieces, since the tool knows seconds and no number of requests.
-fn wrk(world: &World, requests: u64) -> Result<u64, Failed> {
+fn wrk(world: &Server, requests: u64) -> Result<u64, Failed> {
     let url = format!("http://{}/", server(world));
     let mut sent = 0;
     while sent < requests {
@@ -338,7 +338,7 @@ fn read_wrk(said: &str) -> Result<u64, Failed> {
     count(before(said, " requests in ").iter().sum(), errors, said)
 }
 
-fn ab(world: &World, requests: u64) -> Result<u64, Failed> {
+fn ab(world: &Server, requests: u64) -> Result<u64, Failed> {
     let url = format!("http://{}/", server(world));
     read_ab(&tool(&["ab", "-q", "-k", "-c", CONNECTIONS, "-s", "600", "-n", &requests.to_string(), &url])?)
 }
@@ -349,14 +349,14 @@ fn read_ab(said: &str) -> Result<u64, Failed> {
     count(after(said, "Complete requests:").iter().sum(), errors != 0, said)
 }
 
-fn web_answers(world: &World) -> Result<String, Failed> {
+fn web_answers(world: &Server) -> Result<String, Failed> {
     let page = fs::read_to_string(world.folder.join("www/index.html"))?;
     wants("the page", &world.get("/")?, page.trim())?;
     client(world)
 }
 
 /// What the example's own client hears.
-fn client(world: &World) -> Result<String, Failed> {
+fn client(world: &Server) -> Result<String, Failed> {
     let output = talk::client(&world.folder, world.port).output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     match output.status.success() {

@@ -10,12 +10,12 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod life;
 mod load;
 mod own;
+mod server;
 mod talk;
+#[path = "../world/mod.rs"]
 mod world;
 
 use std::fs;
@@ -23,8 +23,7 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use talk::Way;
-
-const UKL: &str = env!("CARGO_BIN_EXE_ukl");
+use world::UKL;
 
 fn main() {
     let mut arguments = Arguments::from_args();

@@ -15,7 +15,8 @@ use libtest_mimic::Failed;
 use ukl::base::workdir::ImageDir;
 use ukl::manifest;
 
-use crate::{common, talk};
+use crate::talk;
+use crate::world::{built, UKL};
 
 /// Case → how it went.
 type Results = BTreeMap<String, String>;
@@ -58,7 +59,8 @@ pub fn all() -> Vec<(String, PathBuf, Place)> {
 /// Runs them in both modes, prints what is not the same, and wants a reason for it in `known.txt`.
 pub fn test(folder: &Path, place: Place) -> Result<(), Failed> {
     let manifest = manifest::load(folder)?;
-    let image = common::image(&manifest)?.dir;
+    // Built and booted in one place: its results are there to be read.
+    let image = built(&manifest)?.dir;
     let run = |twin: bool| -> Result<Results, Failed> {
         let work = prepare(&image, folder, place, twin)?;
         match place {
@@ -135,7 +137,7 @@ fn outside(image: &ImageDir, folder: &Path, work: &Path, port: u16, twin: bool) 
 
 /// Runs the tests in the guest.
 fn inside(image: &ImageDir, work: &Path) -> Result<(), Failed> {
-    let mut run = Command::new(crate::UKL);
+    let mut run = Command::new(UKL);
     run.arg("run").arg(image.root()).args(["--shell", "--timeout", "14400", "--share", "/:/host:ro"]);
     run.args(talk::LOUD)
         .args(["--share", &format!("{}:/srv", work.display())])

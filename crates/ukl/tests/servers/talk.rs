@@ -4,17 +4,14 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use formats::console::complaint;
 use libtest_mimic::Failed;
 use ukl::base::workdir::ImageDir;
 use ukl::manifest::{self, Storage};
 
-use crate::common;
+use crate::world::{image, kill, own_end, scratch, storage_options, wait, Own, UKL};
 
-/// Longer than any server takes to listen on a machine that is busy with builds.
-const LIMIT: Duration = Duration::from_secs(300);
 /// Of `ukl run`: the kernel's warnings appear on the console; without it only what kills a guest does.
 pub const LOUD: [&str; 2] = ["--append", "loglevel=5"];
 /// What the kernel says of a program that it ends; what it says of itself is [`formats::console::complaint`].
@@ -41,11 +38,11 @@ pub fn test(folder: &Path, way: Way) -> Result<(), Failed> {
     if way == Way::Clang {
         manifest.compiler = "clang".into();
     }
-    let dir = common::image(&manifest)?.dir;
+    let image = image(&manifest)?;
     let port = manifest.ready.ok_or("a server says in `ready` which port answers")?;
     let options: &[&str] = if way == Way::Two { &["--cpus", "2"] } else { &[] };
-    let app = converse(&dir, folder, &manifest.storage, port, options)?;
-    let twin = converse(&dir, folder, &manifest.storage, port, &[options, &["--twin"]].concat())?;
+    let app = converse(&image, folder, &manifest.storage, port, options)?;
+    let twin = converse(&image, folder, &manifest.storage, port, &[options, &["--twin"]].concat())?;
     if app != twin || app.is_empty() {
         return Err(format!("app mode answers\n{app}\n-- and the twin\n{twin}").into());
     }
@@ -53,13 +50,14 @@ pub fn test(folder: &Path, way: Way) -> Result<(), Failed> {
 }
 
 /// Boots the image and lets the client speak to it; its output.
-fn converse(dir: &ImageDir, folder: &Path, storage: &Storage, port: u16, options: &[&str]) -> Result<String, Failed> {
-    let storage = common::scratch(storage, &dir.root().join("scratch"));
-    let shared = common::options(&storage);
+fn converse(image: &Own, folder: &Path, storage: &Storage, port: u16, options: &[&str]) -> Result<String, Failed> {
+    let dir = &image.dir;
+    let storage = scratch(storage, &image.at("scratch"));
+    let shared = storage_options(&storage);
     let options: Vec<&str> = options.iter().copied().chain(shared.iter().map(String::as_str)).collect();
     let (mut guest, host) = serve(dir, port, &options)?;
     let client = client(folder, host).args(storage.shares.first().map(|share| &share.path)).output()?;
-    let end = common::own_end(folder);
+    let end = own_end(folder);
     let ended = end.map(|_| guest.end()).transpose()?;
     drop(guest);
     if ended != end {
@@ -85,21 +83,21 @@ pub fn client(folder: &Path, port: u16) -> Command {
 /// Boots the image in the foreground; comes back when it listens at `port`, which is the answer's port here.
 pub fn serve(dir: &ImageDir, port: u16, options: &[&str]) -> Result<(Guest, u16), Failed> {
     let host = free_port()?;
-    let mut run = Command::new(crate::UKL);
+    let mut run = Command::new(UKL);
     run.arg("run").arg(dir.root()).args(["--timeout", "14400", "-p", &format!("{host}:{port}")]);
     run.args(LOUD).args(options).stdin(Stdio::null()).stdout(Stdio::null());
     // What an earlier boot said is not about this one.
     let _ = fs::remove_file(dir.control());
     let mut guest = Guest(run.spawn()?);
-    let start = Instant::now();
-    while !control(dir).ready {
-        if let Some(status) = guest.0.try_wait()? {
-            return Err(format!("the guest ended ({status}):\n{}", console(dir)).into());
-        }
-        if start.elapsed() > LIMIT {
-            return Err(format!("nobody listens:\n{}", console(dir)).into());
-        }
-        std::thread::sleep(Duration::from_millis(50));
+    let mut ended = None;
+    let there = wait(|| {
+        ended = guest.0.try_wait().ok().flatten();
+        ended.is_some() || control(dir).ready
+    });
+    match ended {
+        Some(status) => return Err(format!("the guest ended ({status}):\n{}", console(dir)).into()),
+        None if !there => return Err(format!("nobody listens:\n{}", console(dir)).into()),
+        None => {}
     }
     Ok((guest, host))
 }
@@ -128,14 +126,12 @@ pub struct Guest(Child);
 impl Guest {
     /// Waits until it ends by itself; its exit code, 255 when it was killed.
     fn end(&mut self) -> Result<i32, Failed> {
-        let start = Instant::now();
-        loop {
-            match self.0.try_wait()? {
-                Some(status) => return Ok(status.code().unwrap_or(255)),
-                None if start.elapsed() > LIMIT => return Err("the server does not end".into()),
-                None => std::thread::sleep(Duration::from_millis(50)),
-            }
-        }
+        let mut ended = None;
+        wait(|| {
+            ended = self.0.try_wait().ok().flatten();
+            ended.is_some()
+        });
+        Ok(ended.ok_or("the server does not end")?.code().unwrap_or(255))
     }
 }
 
@@ -151,8 +147,7 @@ pub fn interrupt(child: &mut Child) {
         // Its number may be somebody else's by now.
         return;
     }
-    let pid = child.id().to_string();
-    let _ = Command::new("sh").args(["-c", "kill -INT \"$0\"", &pid]).status();
+    kill("-INT", &child.id().to_string());
     let _ = child.wait();
 }
 

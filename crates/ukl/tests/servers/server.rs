@@ -1,77 +1,70 @@
-//! A server's image, a state folder for its guests, a port, and what a user types: `ukl run -d`, `ukl stop`, `ukl kill`.
+//! A server's image, its guest `it`, a port, and what a user types: `ukl run -d`, `ukl stop`, `ukl kill`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::Command;
 
 use libtest_mimic::Failed;
-use ukl::base::workdir::{Guests, ImageDir};
 use ukl::guests::{self, Guest};
 use ukl::manifest;
 
-use crate::{common, talk};
+use crate::talk;
+use crate::world::{self, example, wait, Own, World, PATIENCE};
 
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// An image of an example, and where its guest `it` lives.
-pub struct World {
+/// An example's image, and the machine where its guest `it` lives.
+pub struct Server {
     /// The example's folder.
     pub folder: PathBuf,
     /// The image.
-    pub image: ImageDir,
+    pub image: Own,
     /// The forwarded port of this machine.
     pub port: u16,
     inside: u16,
-    temp: tempfile::TempDir,
+    world: World,
 }
 
-impl World {
+impl Server {
     /// The example as it is.
-    pub fn new(example: &str) -> Result<Self, Failed> {
-        Self::build(example, false)
+    pub fn new(name: &str) -> Result<Self, Failed> {
+        Self::build(name, false)
     }
 
     /// With a kernel that has disks and shares.
-    pub fn with_storage(example: &str) -> Result<Self, Failed> {
-        Self::build(example, true)
+    pub fn with_storage(name: &str) -> Result<Self, Failed> {
+        Self::build(name, true)
     }
 
-    fn build(example: &str, storage: bool) -> Result<Self, Failed> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example);
+    fn build(name: &str, storage: bool) -> Result<Self, Failed> {
+        let folder = example(name);
         let mut manifest = manifest::load(&folder)?;
         manifest.kernel.storage |= storage;
         let inside = manifest.ready.ok_or("the server's port")?;
-        let image = common::image(&manifest)?.dir;
-        Ok(World { folder, image, port: talk::free_port()?, inside, temp: tempfile::tempdir()? })
+        let image = world::image(&manifest)?;
+        Ok(Server { folder, image, port: talk::free_port()?, inside, world: World::booting() })
     }
 
     /// A place of our own.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.temp.path().join(name)
+        self.world.at(name)
     }
 
     /// A command of ours with our guests.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(crate::UKL);
-        command.args(args).env("XDG_STATE_HOME", self.path("state")).stdin(Stdio::null());
-        command
+        self.world.command(args)
     }
 
     /// A command of ours that must succeed; what it said.
     pub fn ukl(&self, args: &[&str]) -> Result<String, Failed> {
-        let output = self.command(args).output()?;
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        if !output.status.success() {
-            return Err(format!("ukl {args:?}: {}\n{text}", output.status).into());
+        let done = self.world.ukl(args);
+        match done.code {
+            Some(0) => Ok(done.err),
+            _ => Err(format!("ukl {args:?}: {done:?}").into()),
         }
-        Ok(text)
     }
 
     /// Boots the image in the background as the guest `it`, until it answers.
     pub fn start(&self, options: &[&str], args: &[&str]) -> Result<(), Failed> {
-        let image = self.image.root().display().to_string();
+        let image = self.image.dir.root().display().to_string();
         let ports = format!("{}:{}", self.port, self.inside);
         let _ = self.ukl(&["rm", "it"]);
         let mut words = vec!["run", "-d", "--name", "it", "-p", &ports];
@@ -94,14 +87,18 @@ impl World {
 
     /// The guest, as the library knows it.
     pub fn guest(&self) -> Result<Guest, Failed> {
-        Ok(guests::find(&Guests::at(self.path("state/ukl/guests")), "it")?)
+        Ok(guests::find(&self.world.guests(), "it")?)
     }
 
     /// Has it not ended?
     pub fn is_running(&self) -> Result<bool, Failed> {
-        let output = self.command(&["ps", "--json"]).output()?;
-        let list: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-        Ok(["starting", "running", "ready"].iter().any(|state| list["result"]["guests"][0]["state"] == *state))
+        Ok(self.guest()?.state.is_alive())
+    }
+
+    /// Waits until the guest's console has `text`.
+    pub fn guest_says(&self, text: &str) -> Result<(), Failed> {
+        let console = self.guest()?.dir.run().console();
+        until(text, || Ok(fs::read_to_string(&console)?.contains(text)))
     }
 
     /// What the server's own client says.
@@ -129,12 +126,6 @@ impl World {
     }
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = self.ukl(&["rm", "--force", "it"]);
-    }
-}
-
 /// An error when `part` is not in `got`.
 pub fn wants(what: &str, got: &str, part: &str) -> Result<(), Failed> {
     match got.contains(part) {
@@ -143,14 +134,15 @@ pub fn wants(what: &str, got: &str, part: &str) -> Result<(), Failed> {
     }
 }
 
-/// Repeats `ask` until it says yes.
+/// Repeats `ask` until it says yes, or fails.
 pub fn until(what: &str, mut ask: impl FnMut() -> Result<bool, Failed>) -> Result<(), Failed> {
-    let start = Instant::now();
-    while !ask()? {
-        if start.elapsed() > PATIENCE {
-            return Err(format!("{what}: not within {} s", PATIENCE.as_secs()).into());
-        }
-        std::thread::sleep(Duration::from_millis(100));
+    let mut answer = Ok(false);
+    wait(|| {
+        answer = ask();
+        !matches!(answer, Ok(false))
+    });
+    match answer? {
+        true => Ok(()),
+        false => Err(format!("{what}: not within {} s", PATIENCE.as_secs()).into()),
     }
-    Ok(())
 }

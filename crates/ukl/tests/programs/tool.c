@@ -1,0 +1,44 @@
+/* With an argument it crashes three calls deep beside a second thread, otherwise it says hello. */
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int kept = 31;
+static pthread_barrier_t both;
+
+static void *sleeper(void *unused)
+{
+    pthread_barrier_wait(&both);
+    pause();
+    return unused;
+}
+
+static int deepest(int depth)
+{
+    int answer = 4711 + depth;
+
+    kept++;
+    __asm__ volatile("mov $0x1122334455667788, %%r12\n\tmovl $1, 8" ::: "r12", "memory");
+    return answer;
+}
+
+static int middle(int depth)
+{
+    return deepest(depth + 1) + 1;
+}
+
+int main(int argc, char **argv)
+{
+    pthread_t thread;
+
+    (void)argv;
+    if (argc > 1) {
+        pthread_barrier_init(&both, NULL, 2);
+        pthread_create(&thread, NULL, sleeper, NULL);
+        pthread_barrier_wait(&both);
+        return middle(1);
+    }
+    printf("hello\n");
+    fflush(stdout);
+    return 7;
+}
