@@ -7,24 +7,24 @@ use serde::Serialize;
 
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
-use crate::base::run::announced;
-use crate::base::stamp;
+use crate::base::plan::Made;
 use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
 use crate::image::folder::{self, Image, Parts};
 use crate::image::initrd::{self, Mode};
 use crate::kernel::config::{self, Configured};
-use crate::kernel::exports::{self, Calls};
+use crate::kernel::exports::{self, Calls, Side};
 use crate::kernel::patch::{self, PatchedSource};
 use crate::kernel::vmlinux::{self, Progress};
 use crate::manifest::Manifest;
 use crate::program::archive::{self, AppArchive};
-use crate::program::build::{self, Made};
+use crate::program::build;
 use crate::program::compile;
 use crate::program::link::{self, Linked};
-use crate::program::musl::{self, Sysroot};
+use crate::program::musl;
 use crate::program::prefix::{self, Prefixed};
 use crate::program::toolchain::{self, Toolchain};
+use crate::program::userland::Userland;
 use crate::supply::linux_source;
 
 /// One stage and the time that it took.
@@ -34,10 +34,7 @@ pub struct Stage {
     pub name: &'static str,
     /// Wall time.
     pub seconds: f64,
-    /// It called programs, or would have.
-    #[serde(skip)]
-    pub ran: bool,
-    /// Why what it had made before would not do.
+    /// Why it made something, or would; nothing where all was there.
     #[serde(skip)]
     pub why: Vec<String>,
 }
@@ -57,9 +54,8 @@ impl Clock {
     }
 
     /// Runs one stage.
-    pub fn stage<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub fn stage<T>(&mut self, name: &'static str, work: impl FnOnce() -> Result<Made<T>>) -> Result<Made<T>> {
         let start = Instant::now();
-        let before = announced().len();
         let output = work();
         term::clear_bar();
         let output = output?;
@@ -67,8 +63,10 @@ impl Clock {
         if !self.silent {
             term::say(&format!("{} {seconds:>7.2} s", term::paint("32", &format!("  {name:<10}"))));
         }
-        let ran = announced().len() > before;
-        self.stages.push(Stage { name, seconds, ran, why: stamp::reasons() });
+        let mut why = output.why.clone();
+        why.sort();
+        why.dedup();
+        self.stages.push(Stage { name, seconds, why });
         Ok(output)
     }
 }
@@ -76,59 +74,118 @@ impl Clock {
 /// The user-space half: the program as an archive for the kernel, and as a ring-3 twin.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// The compiler.
-    pub toolchain: Toolchain,
-    /// The C library.
-    pub sysroot: Sysroot,
+    /// Compiler and C library.
+    pub userland: Made<Userland>,
     /// The partial link, and the twin.
-    pub linked: Linked,
+    pub linked: Made<Linked>,
     /// The prefixed object.
-    pub prefixed: Prefixed,
+    pub prefixed: Made<Prefixed>,
     /// `UKL.a`.
-    pub archive: AppArchive,
+    pub archive: Made<AppArchive>,
 }
 
 /// The user-space half before it meets the kernel.
 struct Half {
-    toolchain: Toolchain,
-    sysroot: Sysroot,
-    linked: Linked,
-    calls: Option<Calls>,
+    userland: Made<Userland>,
+    linked: Made<Linked>,
+    calls: Option<Made<Calls>>,
 }
 
-/// From sources to the partial link and the twin; `progress` hears of the kernel's objects, if the program needs
-/// them before it can be compiled.
-fn linked(
-    env: &Env,
-    manifest: &Manifest,
-    dir: &ImageDir,
-    clock: &mut Clock,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Half> {
-    let shell = &env.shell;
-    let toolchain = clock.stage("toolchain", || toolchain::find(shell, &manifest.compiler))?;
-    let sysroot = clock.stage("sysroot", || musl::build(shell, &env.cache, &toolchain))?;
-    let calls = match exports::wanted(manifest) {
-        true => Some(kernel_side(env, &toolchain, manifest, dir, clock, progress)?),
-        false => None,
-    };
-    let mut manifest = manifest.clone();
-    manifest.sources.extend(calls.iter().map(|calls| calls.stubs.clone()));
-    let manifest = &manifest;
-    let made = match manifest.build.is_empty() && manifest.program.is_none() {
-        true => Made { program: None },
-        false => clock.stage("make", || build::make(shell, &env.cache, &toolchain, &sysroot, manifest, dir))?,
-    };
-    let linked = match (&made.program, &manifest.program) {
-        (Some(record), _) => clock.stage("link", || link::recorded(shell, &toolchain, record, dir))?,
-        // In a dry run nothing was made that could be taken.
-        (None, Some(_)) => Linked { relocatable: dir.stage("link"), twin: dir.twin() },
-        (None, None) => {
-            let objects = clock.stage("compile", || compile::compile(shell, &toolchain, &sysroot, manifest, dir))?;
-            clock.stage("link", || link::link(shell, &toolchain, &sysroot, manifest, &objects, dir))?
+/// One walk through the stages.
+struct Walk<'a> {
+    env: &'a Env,
+    manifest: &'a Manifest,
+    dir: &'a ImageDir,
+    clock: &'a mut Clock,
+    progress: &'a mut dyn FnMut(Progress),
+}
+
+impl Walk<'_> {
+    /// From sources to the partial link and the twin.
+    fn linked(&mut self) -> Result<Half> {
+        let Walk { env, dir, .. } = *self;
+        let find = || Ok(Made::found(toolchain::find(&env.shell, &self.manifest.compiler)?));
+        let toolchain = self.clock.stage("toolchain", find)?.value;
+        let sysroot = self.clock.stage("sysroot", || musl::build(env, &toolchain))?;
+        let calls = match exports::wanted(self.manifest) {
+            true => Some(self.calls(&toolchain)?),
+            false => None,
+        };
+        let userland = sysroot.map(|sysroot| Userland { toolchain, sysroot });
+        let mut manifest = self.manifest.clone();
+        manifest.sources.extend(calls.iter().map(|calls| calls.stubs.clone()));
+        let (manifest, clock) = (&manifest, &mut *self.clock);
+        let made = match manifest.build.is_empty() && manifest.program.is_none() {
+            true => Made::found(None),
+            false => clock.stage("make", || build::make(env, &userland, manifest, dir))?,
+        };
+        let linked = match (&made.value, &manifest.program) {
+            (Some(record), _) => clock.stage("link", || link::recorded(env, &userland.toolchain, record, dir))?,
+            // Of a program that is not made yet, there is no link to take.
+            (None, Some(_)) => clock.stage("link", || Ok(Made::later(Linked::of(dir), &made)))?,
+            (None, None) => {
+                let mut objects = clock.stage("compile", || compile::compile(env, &userland, manifest, dir))?;
+                // What the build commands and the kernel make may be among the sources.
+                objects.pending |= made.pending || calls.as_ref().is_some_and(|calls| calls.pending);
+                clock.stage("link", || link::link(env, &userland, manifest, &objects, dir))?
+            }
+        };
+        Ok(Half { userland, linked, calls })
+    }
+
+    /// From sources to `UKL.a` and the twin.
+    fn program(&mut self) -> Result<Program> {
+        let Half { userland, linked, calls } = self.linked()?;
+        let dir = self.dir;
+        if self.env.shell.dry_run {
+            // The last two stages call no program: what they would make is what lies there, or not known yet.
+            let (prefixed, archive) = (prefix::planned(&linked, dir), archive::planned(&linked, dir));
+            return Ok(Program { userland, linked, prefixed, archive });
         }
-    };
-    Ok(Half { toolchain, sysroot, linked, calls })
+        // Until here a failure leaves the last image as it was; from here on it is taken apart.
+        dir.invalidate()?;
+        let prefixed = self.clock.stage("prefix", || Ok(Made::found(prefix::prefix(&linked, dir)?)))?;
+        let members = calls.map(|calls| calls.value.members).unwrap_or_default();
+        let archived = || Ok(Made::found(archive::archive(&prefixed, &members, dir)?));
+        let archive = self.clock.stage("archive", archived)?;
+        Ok(Program { userland, linked, prefixed, archive })
+    }
+
+    /// The kernel up to its configuration.
+    fn configured(&mut self, toolchain: &Toolchain) -> Result<(Made<PatchedSource>, Made<Configured>)> {
+        let (env, spec) = (self.env, &self.manifest.kernel);
+        let source = self.clock.stage("source", || linux_source::fetch(env, spec))?;
+        let patched = self.clock.stage("patch", || patch::apply(env, &source, &spec.version))?;
+        let configured = self.clock.stage("config", || config::configure(env, &patched, spec, toolchain))?;
+        Ok((patched, configured))
+    }
+
+    /// What the program calls in the kernel: compiled there, before the program can be.
+    fn calls(&mut self, toolchain: &Toolchain) -> Result<Made<Calls>> {
+        let (_, configured) = self.configured(toolchain)?;
+        let side = Side { toolchain, configured: &configured, manifest: self.manifest, image: self.dir };
+        let (env, progress) = (self.env, &mut *self.progress);
+        self.clock.stage("calls", || exports::calls(env, &side, progress))
+    }
+
+    /// From a manifest to a complete image.
+    fn image(&mut self) -> Result<Image> {
+        let Program { userland, archive, .. } = self.program()?;
+        let toolchain = &userland.toolchain;
+        let (patched, configured) = self.configured(toolchain)?;
+        let Walk { env, manifest, dir, .. } = *self;
+        let (clock, progress) = (&mut *self.clock, &mut *self.progress);
+        let kernel = clock.stage("kernel", || vmlinux::build(env, &configured, &archive, dir, progress))?;
+        let Manifest { name, trigger, args, env: variables, storage, .. } = manifest;
+        let mode = Mode::of_image(name, trigger, args, variables, storage);
+        let initrd = clock.stage("initrd", || initrd::build(env, &userland, manifest, dir, &mode))?;
+        let (archive, patched, configured) = (&archive.value, &patched.value, &configured.value);
+        let parts = Parts { manifest, toolchain, archive, patched, configured, kernel: &kernel, initrd: &initrd };
+        if env.shell.dry_run {
+            return Ok(Image { dir: dir.clone(), info: folder::describe(&parts, Default::default()) });
+        }
+        Ok(clock.stage("image", || Ok(Made::found(folder::assemble(&parts, dir)?)))?.value)
+    }
 }
 
 /// From sources to the ring-3 twin alone.
@@ -142,14 +199,15 @@ pub fn twin(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock) -
         return Err(failure.hint("`ukl run --twin` runs it in ring 3 of its own kernel").into());
     }
     let before = workdir::hash_file(&dir.twin()).ok();
-    let linked = linked(env, manifest, dir, clock, &mut |_| ())?.linked;
-    if !env.shell.dry_run && workdir::hash_file(&linked.twin).ok() != before {
+    let linked = Walk { env, manifest, dir, clock, progress: &mut |_| () }.linked()?.linked;
+    if !linked.pending && workdir::hash_file(&linked.twin).ok() != before {
         dir.invalidate()?;
     }
-    Ok(linked.twin)
+    Ok(linked.value.twin)
 }
 
-/// From sources to `UKL.a` and the twin; `progress` hears of the kernel's objects.
+/// From sources to `UKL.a` and the twin; `progress` hears of the kernel's objects, if the program needs them before it
+/// can be compiled.
 pub fn program(
     env: &Env,
     manifest: &Manifest,
@@ -157,49 +215,7 @@ pub fn program(
     clock: &mut Clock,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Program> {
-    let shell = &env.shell;
-    let Half { toolchain, sysroot, linked, calls } = linked(env, manifest, dir, clock, progress)?;
-    if shell.dry_run {
-        // The last two stages call no program, and have nothing to read now.
-        let prefixed = Prefixed { object: dir.stage("prefix"), imports: Vec::new(), sites: 0 };
-        let sha256 = workdir::hash_file(&dir.archive()).unwrap_or_default();
-        let archive = AppArchive { path: dir.archive(), sha256 };
-        return Ok(Program { toolchain, sysroot, linked, prefixed, archive });
-    }
-    // Until here a failure leaves the last image as it was; from here on it is taken apart.
-    dir.invalidate()?;
-    let prefixed = clock.stage("prefix", || prefix::prefix(&linked, dir))?;
-    let members = calls.map(|calls| calls.members).unwrap_or_default();
-    let archive = clock.stage("archive", || archive::archive(&prefixed, &members, dir))?;
-    Ok(Program { toolchain, sysroot, linked, prefixed, archive })
-}
-
-/// The kernel up to its configuration.
-fn configured(
-    env: &Env,
-    toolchain: &Toolchain,
-    manifest: &Manifest,
-    clock: &mut Clock,
-) -> Result<(PatchedSource, Configured)> {
-    let (Env { shell, cache }, spec) = (env, &manifest.kernel);
-    let source = clock.stage("source", || linux_source::fetch(shell, cache, spec))?;
-    let patched = clock.stage("patch", || patch::apply(shell, cache, &source, &spec.version))?;
-    let configured = clock.stage("config", || config::configure(shell, cache, &patched, spec, toolchain))?;
-    Ok((patched, configured))
-}
-
-/// What the program calls in the kernel: compiled there, before the program can be.
-fn kernel_side(
-    env: &Env,
-    toolchain: &Toolchain,
-    manifest: &Manifest,
-    dir: &ImageDir,
-    clock: &mut Clock,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Calls> {
-    let (_, configured) = configured(env, toolchain, manifest, clock)?;
-    let work = || exports::calls(&env.shell, &env.cache, toolchain, &configured, manifest, dir, progress);
-    clock.stage("calls", work)
+    Walk { env, manifest, dir, clock, progress }.program()
 }
 
 /// From a manifest to a complete image in `dir`; `progress` hears of the kernel's objects.
@@ -213,18 +229,5 @@ pub fn image(
     clock: &mut Clock,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Image> {
-    let Env { shell, cache } = env;
-    let program = program(env, manifest, dir, clock, progress)?;
-    let Program { toolchain, sysroot, archive, .. } = &program;
-    let (patched, configured) = configured(env, toolchain, manifest, clock)?;
-    let kernel = clock.stage("kernel", || vmlinux::build(shell, cache, &configured, archive, dir, progress))?;
-    let Manifest { name, trigger, args, env, storage, .. } = manifest;
-    let mode = Mode::of_image(name, trigger, args, env, storage);
-    let initrd = clock.stage("initrd", || initrd::build(shell, cache, toolchain, sysroot, manifest, dir, &mode))?;
-    let (patched, configured, kernel, initrd) = (&patched, &configured, &kernel, &initrd);
-    let parts = Parts { manifest, toolchain, archive, patched, configured, kernel, initrd };
-    if shell.dry_run {
-        return Ok(Image { dir: dir.clone(), info: folder::describe(&parts, Default::default()) });
-    }
-    clock.stage("image", || folder::assemble(&parts, dir))
+    Walk { env, manifest, dir, clock, progress }.image()
 }

@@ -2,6 +2,7 @@
 
 pub mod toolchain;
 pub mod musl;
+pub mod userland;
 pub mod wrapper;
 pub mod build;
 pub mod compile;

@@ -45,7 +45,7 @@ use self::answer::Answer;
 use self::cli::{Cli, Command, Global};
 use crate::base::env::Env;
 use crate::base::error::{self, Result, EXIT_INTERRUPTED};
-use crate::base::run::{announced, catch_interrupts, interrupted, Shell};
+use crate::base::run::{catch_interrupts, interrupted, Shell};
 use crate::base::term;
 use crate::base::workdir::Cache;
 use crate::program::wrapper;
@@ -72,21 +72,21 @@ pub fn main() -> u8 {
     term::init(cli.global.color.into(), cli.global.json);
     let name = words.subcommand_name().unwrap_or_default();
     let global = cli.global;
-    let result = catch_interrupts().and_then(|()| dispatch(cli));
+    let shell = Shell::new(global.verbose, global.dry_run);
+    let result = catch_interrupts().and_then(|()| dispatch(cli, shell.clone()));
     if interrupted() {
         term::say("interrupted");
         return EXIT_INTERRUPTED;
     }
-    match result.and_then(|answer| print(name, global, answer)) {
+    match result.and_then(|answer| print(name, global, &shell, answer)) {
         Ok(code) => code,
         // Whoever closed our output has seen enough.
         Err(error) if term::is_closed_pipe(&error) => 0,
-        Err(error) => report(name, global, &error),
+        Err(error) => report(name, global, &shell, &error),
     }
 }
 
-fn dispatch(cli: Cli) -> Result<Answer> {
-    let shell = Shell { verbose: cli.global.verbose, dry_run: cli.global.dry_run };
+fn dispatch(cli: Cli, shell: Shell) -> Result<Answer> {
     let (dry_run, json) = (shell.dry_run, cli.global.json);
     match cli.command {
         Command::List => list::list(),
@@ -127,25 +127,25 @@ fn env(shell: Shell) -> Result<Env> {
     Ok(Env { shell, cache: Cache::from_env()? })
 }
 
-fn print(name: &str, global: Global, answer: Answer) -> Result<u8> {
+fn print(name: &str, global: Global, shell: &Shell, answer: Answer) -> Result<u8> {
     if global.json {
         let mut object = json!({ "ukl": env!("CARGO_PKG_VERSION"), "command": name, "exit_code": answer.code });
         object["result"] = answer.json;
-        print_object(global, object)?;
+        print_object(shell, object)?;
     } else {
         term::out(&answer.text)?;
     }
     Ok(answer.code)
 }
 
-fn print_object(global: Global, mut object: Value) -> Result<()> {
-    if global.dry_run {
-        object["commands"] = json!(announced());
+fn print_object(shell: &Shell, mut object: Value) -> Result<()> {
+    if shell.dry_run {
+        object["commands"] = json!(shell.shown());
     }
     term::out(&format!("{}\n", serde_json::to_string_pretty(&object)?))
 }
 
-fn report(name: &str, global: Global, error: &anyhow::Error) -> u8 {
+fn report(name: &str, global: Global, shell: &Shell, error: &anyhow::Error) -> u8 {
     let (text, code) = error::render(error);
     let text = text.strip_prefix("error:").map_or(text.clone(), |rest| term::paint("1;31", "error:") + rest);
     term::say(&text);
@@ -153,7 +153,7 @@ fn report(name: &str, global: Global, error: &anyhow::Error) -> u8 {
         let mut object = json!({ "ukl": env!("CARGO_PKG_VERSION"), "command": name, "exit_code": code });
         object["error"] = json!(error::report(error));
         // The exit code tells the same to a reader who went away.
-        let _ = print_object(global, object);
+        let _ = print_object(shell, object);
     }
     code
 }

@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use ukl::program::{musl, toolchain};
-use world::{env, example, program, SHELL, UKL};
+use ukl::program::{toolchain, userland};
+use world::{env, example, program, UKL};
 
 const FILES: [&str; 5] = ["UKL.a", "initrd.cpio.lz4", "kernel.config", "vmlinux", "bzImage"];
 
@@ -57,7 +57,7 @@ fn reused(image: &Path, dir: &Path) -> Vec<(&'static str, PathBuf)> {
 }
 
 fn c_library() -> PathBuf {
-    musl::build(&SHELL, &env().cache, &toolchain::find(&SHELL, "gcc").unwrap()).unwrap().dir
+    userland::find(&env(), "gcc").unwrap().value.sysroot.dir
 }
 
 /// Runs the script in `dir`; what it makes is below `out` there.

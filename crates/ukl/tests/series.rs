@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use formats::kconfig::{self, Fragment};
 use ukl::base::env::Env;
 use ukl::base::error::render;
+use ukl::base::plan::Made;
 use ukl::base::workdir::{self, ImageDir};
 use ukl::boot::{self, Outcome};
 use ukl::image::folder::Image;
@@ -26,7 +27,7 @@ use ukl::machine::{Accel, Request, What};
 use ukl::pipeline::{self, Clock};
 use ukl::program::archive::AppArchive;
 use ukl::supply::linux_source;
-use world::{env, manifest_of, SHELL};
+use world::{env, manifest_of};
 
 const LINE: &str = "6.12";
 
@@ -78,7 +79,7 @@ impl Bench {
         let manifest = manifest_of("faults.c");
         let folder = ImageDir::at(dir.path().join("image"));
         let image = pipeline::image(&env, &manifest, &folder, &mut Clock::default(), &mut |_| ()).unwrap();
-        let pristine = linux_source::fetch(&SHELL, &env.cache, &manifest.kernel).unwrap();
+        let pristine = linux_source::fetch(&env, &manifest.kernel).unwrap().value;
         // Hard links: patch(1) writes a new file and renames it, and so do we.
         let tree = dir.path().join("linux");
         passes(Command::new("cp").args(["-a", "--link", "--"]).arg(&pristine.tree).arg(&tree));
@@ -97,11 +98,11 @@ impl Bench {
         let (cc, ld, key) = ("gcc".into(), "ld".into(), workdir::hash([what])[..16].to_owned());
         let inputs = Default::default();
         let configured = Configured { tree, out, key, version: self.version.clone(), cc, ld, inputs };
-        let archive = AppArchive { path: folder.archive(), sha256: workdir::hash([what]) };
-        let (shell, cache) = (&SHELL, &self.env.cache);
+        let configured = Made::found(configured);
+        let archive = Made::found(AppArchive { path: folder.archive(), sha256: workdir::hash([what]) });
         let built = match self.tree().join("arch/x86/entry/ukl.S").exists() {
-            true => vmlinux::build(shell, cache, &configured, &archive, folder, &mut |_| ()).map(|_| ()),
-            false => vmlinux::objects(shell, cache, &configured, folder, &mut |_| ()).map(|_| ()),
+            true => vmlinux::build(&self.env, &configured, &archive, folder, &mut |_| ()).map(|_| ()),
+            false => vmlinux::objects(&self.env, &configured, folder, &mut |_| ()).map(|_| ()),
         };
         built.unwrap_or_else(|error| panic!("{what}: {}", render(&error).0));
         workdir::copy_atomic(&configured.out.join("vmlinux"), &folder.vmlinux()).unwrap();

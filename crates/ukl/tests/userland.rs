@@ -9,34 +9,36 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use ukl::base::env::Env;
 use ukl::base::error::{render, Result};
+use ukl::base::plan::{Made, INPUTS_ANEW};
 use ukl::base::run::{Cmd, Output, Shell};
 use ukl::base::workdir::{self, Cache, ImageDir};
 use ukl::manifest::{self, BuildCommand, Manifest};
+use ukl::pipeline::{self, Clock};
 use ukl::program::archive::{self, AppArchive};
 use ukl::program::build;
 use ukl::program::compile::{self, Objects};
 use ukl::program::link::{self, Linked};
-use ukl::program::musl::{self, Sysroot};
+use ukl::program::musl;
 use ukl::program::prefix::{self, Prefixed};
-use ukl::program::toolchain::{self, Toolchain};
-use world::{example, SHELL};
+use ukl::program::toolchain;
+use ukl::program::userland::{self, Userland};
+use world::{env, example, SHELL};
 
 const EXAMPLES: [&str; 6] = ["hello", "args", "threads", "signals", "faults", "fork"];
 
 /// Toolchain and sysroot of `compiler`; `None` when it is not installed.
-fn tools(compiler: &str) -> Option<&'static (Toolchain, Sysroot)> {
-    static GCC: OnceLock<Option<(Toolchain, Sysroot)>> = OnceLock::new();
-    static CLANG: OnceLock<Option<(Toolchain, Sysroot)>> = OnceLock::new();
+fn tools(compiler: &str) -> Option<&'static Made<Userland>> {
+    static GCC: OnceLock<Option<Made<Userland>>> = OnceLock::new();
+    static CLANG: OnceLock<Option<Made<Userland>>> = OnceLock::new();
     let cell = if compiler == "gcc" { &GCC } else { &CLANG };
     let make = || {
         if toolchain::which(compiler).is_none() {
             eprintln!("skip: {compiler} is not installed");
             return None;
         }
-        let toolchain = toolchain::find(&SHELL, compiler).unwrap();
-        let sysroot = musl::build(&SHELL, &Cache::from_env().unwrap(), &toolchain).unwrap();
-        Some((toolchain, sysroot))
+        Some(userland::find(&env(), compiler).unwrap())
     };
     cell.get_or_init(make).as_ref()
 }
@@ -44,15 +46,14 @@ fn tools(compiler: &str) -> Option<&'static (Toolchain, Sysroot)> {
 /// Runs `check` with each compiler that is installed.
 fn with_each(check: impl Fn(&Tools)) {
     for compiler in ["gcc", "clang"] {
-        if let Some((toolchain, sysroot)) = tools(compiler) {
-            check(&Tools { toolchain, sysroot });
+        if let Some(userland) = tools(compiler) {
+            check(&Tools { userland });
         }
     }
 }
 
 struct Tools {
-    toolchain: &'static Toolchain,
-    sysroot: &'static Sysroot,
+    userland: &'static Made<Userland>,
 }
 
 /// A program that went through all of the userland stages.
@@ -67,10 +68,10 @@ impl Tools {
     fn link(&self, manifest: &Manifest, dir: &ImageDir) -> Result<(Objects, Linked)> {
         // Build systems call `ukl`, which this test is not.
         std::env::set_var("UKL_PROGRAM", env!("CARGO_BIN_EXE_ukl"));
-        build::make(&SHELL, &Cache::from_env()?, self.toolchain, self.sysroot, manifest, dir)?;
-        let objects = compile::compile(&SHELL, self.toolchain, self.sysroot, manifest, dir)?;
-        let linked = link::link(&SHELL, self.toolchain, self.sysroot, manifest, &objects, dir)?;
-        Ok((objects, linked))
+        build::make(&env(), self.userland, manifest, dir)?;
+        let objects = compile::compile(&env(), self.userland, manifest, dir)?;
+        let linked = link::link(&env(), self.userland, manifest, &objects, dir)?;
+        Ok((objects.value, linked.value))
     }
 
     fn build(&self, manifest: &Manifest, dir: &ImageDir) -> Built {
@@ -84,9 +85,9 @@ impl Tools {
     fn link_archive(&self, built: &Built, dir: &Path) -> PathBuf {
         let (entry, output) = (dir.join("entry.o"), dir.join("rewritten"));
         let source = data("entry.S");
-        let assemble = Cmd::new(&self.toolchain.cc).arg("-c").arg(source).arg("-o").arg(&entry);
+        let assemble = Cmd::new(&self.userland.toolchain.cc).arg("-c").arg(source).arg("-o").arg(&entry);
         SHELL.check(&assemble, ukl::base::error::Class::App).unwrap();
-        let link = Cmd::new(&self.toolchain.ld)
+        let link = Cmd::new(&self.userland.toolchain.ld)
             .args(["-static", "-z", "noexecstack", "-e", "ukl__start", "-o"])
             .args([&output, &entry])
             .arg("--whole-archive")
@@ -149,40 +150,102 @@ fn the_sysroot_is_complete_and_found_again() {
         for file in
             ["lib/libc.a", "lib/crt1.o", "include/stdio.h", "include/linux/futex.h", "include/sys/queue.h", "hook/as"]
         {
-            assert!(tools.sysroot.dir.join(file).is_file(), "{}: {file}", tools.toolchain.version);
+            assert!(tools.userland.sysroot.dir.join(file).is_file(), "{}: {file}", tools.userland.toolchain.version);
         }
-        let again = musl::build(&SHELL, &Cache::from_env().unwrap(), tools.toolchain).unwrap();
-        assert_eq!(again.key, tools.sysroot.key);
+        let again = musl::build(&env(), &tools.userland.toolchain).unwrap();
+        assert_eq!(again.key, tools.userland.sysroot.key);
     });
 }
 
 #[test]
 fn a_dry_run_of_everything_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
-    let shell = Shell { dry_run: true, ..SHELL };
-    let toolchain = toolchain::find(&shell, "gcc").unwrap();
-    let sysroot = musl::build(&shell, &Cache::at(temp.path().join("cache")), &toolchain).unwrap();
+    let env = Env { shell: Shell::dry(), cache: Cache::at(temp.path().join("cache")) };
+    let userland = userland::find(&env, "gcc").unwrap();
+    assert!(userland.pending);
     let manifest = manifest::load(&example("signals")).unwrap();
     let dir = ImageDir::at(temp.path().join("out"));
-    let objects = compile::compile(&shell, &toolchain, &sysroot, &manifest, &dir).unwrap();
-    link::link(&shell, &toolchain, &sysroot, &manifest, &objects, &dir).unwrap();
-    let commands = ukl::base::run::announced().join("\n");
-    for word in ["apt-get", "configure", "make", "main.c.o", "partial.lds"] {
+    let objects = compile::compile(&env, &userland, &manifest, &dir).unwrap();
+    assert_eq!(objects.why, [INPUTS_ANEW]);
+    assert!(link::link(&env, &userland, &manifest, &objects, &dir).unwrap().pending);
+    let commands = env.shell.shown().join("\n");
+    for word in ["apt-get", "dpkg-source", "configure", "make", "main.c.o", "partial.lds"] {
         assert!(commands.contains(word), "{word}");
     }
     let left = walkdir::WalkDir::new(temp.path()).into_iter().filter_map(|entry| entry.ok());
-    let files: Vec<_> = left.filter(|entry| entry.metadata().is_ok_and(|m| m.len() > 0 && m.is_file())).collect();
-    assert!(files.is_empty(), "{files:?}");
+    let left: Vec<_> = left.skip(1).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// What the stages said that have something to make, by name.
+fn reasons(clock: &Clock) -> Vec<(&'static str, Vec<String>)> {
+    let again = clock.stages.iter().filter(|stage| !stage.why.is_empty());
+    again.map(|stage| (stage.name, stage.why.clone())).collect()
+}
+
+/// The reasons of a dry run for the twin of `manifest`, and the programs that it would call.
+fn asked(manifest: &Manifest, dir: &ImageDir) -> (Vec<(&'static str, Vec<String>)>, Vec<String>) {
+    let (dry, mut clock) = (Env { shell: Shell::dry().looking(), ..env() }, Clock::silent());
+    pipeline::twin(&dry, manifest, dir, &mut clock).unwrap();
+    // Behind the folder and the variables.
+    let program =
+        |line: &str| line.rsplit("&& ").next()?.split(' ').find(|word| !word.contains('=')).map(PathBuf::from);
+    let name = |line: String| program(&line).unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    (reasons(&clock), dry.shell.shown().into_iter().map(name).collect())
+}
+
+#[test]
+fn builds_and_dry_runs_in_one_process_know_nothing_of_one_another() {
+    let temp = tempfile::tempdir().unwrap();
+    let project = |name: &str| {
+        let dir = temp.path().join(name);
+        let source = write(&dir, "main.c", "#include <stdio.h>\nint main(void) { puts(\"one\"); }\n");
+        (in_dir(&dir, &[source]), ImageDir::at(dir.join("out")))
+    };
+    let twin = |(manifest, dir): &(Manifest, ImageDir)| {
+        let mut clock = Clock::silent();
+        let twin = pipeline::twin(&env(), manifest, dir, &mut clock).unwrap();
+        assert_eq!(said(&run(&twin, manifest)), "one\n");
+        reasons(&clock)
+    };
+    let (fresh, changed) = (project("fresh"), project("changed"));
+    // One after the other: what an earlier build or dry run of this process did is no reason for a later one.
+    let made = ["main.c.o: not made yet", "program.o: not made yet", "twin: not made yet"].map(str::to_owned);
+    for project in [&fresh, &changed] {
+        assert_eq!(
+            asked(&project.0, &project.1).0,
+            [("compile", made[..1].to_vec()), ("link", vec![INPUTS_ANEW.into()])]
+        );
+        assert_eq!(twin(project), [("compile", made[..1].to_vec()), ("link", made[1..].to_vec())]);
+        assert_eq!((twin(project), asked(&project.0, &project.1)), (vec![], (vec![], vec![])));
+    }
+    write(&changed.0.dir, "main.c", "int main(void) { return 0; }\n");
+    // Side by side: builds of others, dry runs that find work, and dry runs that find none.
+    std::thread::scope(|scope| {
+        for round in 0..4 {
+            let (new, twin, made) = (project(&format!("new{round}")), &twin, &made);
+            scope.spawn(move || {
+                assert_eq!(twin(&new), [("compile", made[..1].to_vec()), ("link", made[1..].to_vec())]);
+            });
+            scope.spawn(|| {
+                let why =
+                    [("compile", vec!["main.c.o: main.c changed".to_owned()]), ("link", vec![INPUTS_ANEW.into()])];
+                let programs = ["gcc", "ld.bfd", "ld.bfd", "ld.bfd"].map(str::to_owned);
+                assert_eq!(asked(&changed.0, &changed.1), (why.to_vec(), programs.to_vec()));
+            });
+            scope.spawn(|| assert_eq!(asked(&fresh.0, &fresh.1), (vec![], vec![])));
+        }
+    });
 }
 
 #[test]
 fn every_system_call_of_musl_is_a_marked_site() {
     with_each(|tools| {
-        let libc = workdir::read(&tools.sysroot.lib("libc.a")).unwrap();
+        let libc = workdir::read(&tools.userland.sysroot.lib("libc.a")).unwrap();
         let members = formats::ar::read(&libc).unwrap();
         let sites = |range: &std::ops::Range<usize>| formats::sites::find(&libc[range.clone()]).unwrap().len();
         let marked: usize = members.iter().map(|member| sites(&member.range)).sum();
-        let text = disassemble(&tools.sysroot.lib("libc.a"));
+        let text = disassemble(&tools.userland.sysroot.lib("libc.a"));
         assert!(marked > 500, "{marked}");
         assert_eq!(instructions(&text, "syscall"), marked);
         assert_eq!(["hlt", "sysenter", "int    $0x80"].map(|name| instructions(&text, name)), [0, 0, 0]);
@@ -199,7 +262,7 @@ fn examples_say_the_same_as_twins_in_ring_3() {
             let mut output = run(&built.linked.twin, &manifest);
             output.stdout.extend(output.stderr.clone());
             let expected = std::fs::read_to_string(example(name).join("expect.txt")).unwrap();
-            assert_eq!(said(&output), expected, "{name}, {}", tools.toolchain.version);
+            assert_eq!(said(&output), expected, "{name}, {}", tools.userland.toolchain.version);
             assert!(built.prefixed.sites > 10, "{name}: {}", built.prefixed.sites);
             assert_eq!(built.prefixed.imports, ["__ukl_syscall"], "{name}");
         }
@@ -221,7 +284,7 @@ fn rewritten_calls_work() {
             let rewritten = tools.link_archive(&built, temp.path());
             assert_eq!(instructions(&disassemble(&rewritten), "syscall"), 1, "the stand-in's own");
             let (twin, call) = (run(&built.linked.twin, &manifest), run(&rewritten, &manifest));
-            assert_eq!(said(&call), said(&twin), "{}, {}", manifest.name, tools.toolchain.version);
+            assert_eq!(said(&call), said(&twin), "{}, {}", manifest.name, tools.userland.toolchain.version);
         }
     });
 }
@@ -288,8 +351,8 @@ fn the_archive_passes_an_independent_reader() {
 
 #[test]
 fn a_second_build_does_nothing_and_a_changed_header_is_seen() {
-    let Some((toolchain, sysroot)) = tools("gcc") else { return };
-    let tools = Tools { toolchain, sysroot };
+    let Some(userland) = tools("gcc") else { return };
+    let tools = Tools { userland };
     let temp = tempfile::tempdir().unwrap();
     let source = write(temp.path(), "main.c", "#include \"n.h\"\nint main(void) { return N; }\n");
     write(temp.path(), "n.h", "#define N 3\n");
@@ -322,7 +385,7 @@ fn the_same_sources_give_the_same_archive_in_another_folder() {
             let manifest = manifest::from_files(&[source, assembler]).unwrap();
             tools.build(&manifest, &ImageDir::at(temp.path().join("out"))).archive.sha256
         };
-        assert_eq!(build(), build(), "{}", tools.toolchain.version);
+        assert_eq!(build(), build(), "{}", tools.userland.toolchain.version);
     });
 }
 
@@ -340,8 +403,8 @@ fn refused(tools: &Tools, files: &[(&str, &str)], change: impl Fn(&mut Manifest)
 
 #[test]
 fn bad_programs_are_refused_with_the_reason() {
-    let Some((toolchain, sysroot)) = tools("gcc") else { return };
-    let tools = Tools { toolchain, sysroot };
+    let Some(userland) = tools("gcc") else { return };
+    let tools = Tools { userland };
     let main = ("main.c", "int f(void);\nint main(void) { return f(); }\n");
     let expect = |files: &[(&str, &str)], parts: &[&str]| {
         let (text, code) = refused(&tools, files, |_| ());

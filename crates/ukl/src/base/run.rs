@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -18,21 +18,17 @@ use crate::base::term;
 
 pub use interrupt::{catch_interrupts, interrupted};
 
-/// Every command that was announced so far, for the JSON object of a dry run.
-static ANNOUNCED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-/// Commands that were shown or run so far, in order.
-pub fn announced() -> Vec<String> {
-    ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
 /// How commands are shown and whether they run at all.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Shell {
     /// Print each command before it runs (`-v`).
     pub verbose: bool,
     /// Print each command and run none (`--dry-run`).
     pub dry_run: bool,
+    /// Print none, whatever the run.
+    silent: bool,
+    /// In a dry run, what this shell and its clones were asked for: a report, which no stage reads.
+    shown: Option<Arc<Mutex<Vec<String>>>>,
 }
 
 /// One program call, complete: nothing is taken from the process's own directory.
@@ -241,15 +237,41 @@ fn quote(word: &OsStr) -> String {
 }
 
 impl Shell {
+    /// Runs commands and shows none.
+    pub const fn plain() -> Self {
+        Shell { verbose: false, dry_run: false, silent: false, shown: None }
+    }
+
+    /// Shows commands where `verbose` says so, and runs none in a `dry_run`.
+    pub fn new(verbose: bool, dry_run: bool) -> Self {
+        Shell { verbose, dry_run, shown: dry_run.then(Arc::default), ..Shell::plain() }
+    }
+
+    /// Shows commands and runs none.
+    pub fn dry() -> Self {
+        Shell::new(false, true)
+    }
+
+    /// The same for somebody who only wants to know: no command runs, and none is shown.
+    pub fn looking(&self) -> Self {
+        Shell { dry_run: true, silent: true, ..self.clone() }
+    }
+
+    /// The commands of this dry run so far, in order.
+    pub fn shown(&self) -> Vec<String> {
+        let shown = self.shown.as_ref();
+        shown.map(|shown| shown.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
+    }
+
     /// Shows `cmd` if asked to; true when it should also run.
     fn announce(&self, cmd: &Cmd) -> Result<bool> {
         let runs = !self.dry_run || cmd.probe;
         let line = cmd.display();
-        if self.verbose || !runs {
+        if (self.verbose || !runs) && !self.silent {
             term::command(&line, !runs)?;
         }
-        if !cmd.probe {
-            ANNOUNCED.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        if let Some(shown) = self.shown.as_ref().filter(|_| !cmd.probe) {
+            shown.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         }
         Ok(runs)
     }
@@ -295,6 +317,11 @@ impl Shell {
             return Ok(output);
         }
         Err(exit_failure(cmd, &output, class).into())
+    }
+
+    /// Runs `cmds` in order, as [`Shell::check`] does.
+    pub fn check_all(&self, cmds: &[Cmd], class: Class) -> Result<()> {
+        cmds.iter().try_for_each(|cmd| self.check(cmd, class).map(drop))
     }
 
     /// Runs `cmd` as a shell would: on our own standard streams, or with its output kept (and no input).
@@ -456,7 +483,10 @@ fn wait(cmd: &Cmd, child: &mut Child, start: Instant) -> Result<ExitStatus> {
 
 fn run_logged(cmd: &Cmd, mut command: Command, start: Instant, on_line: &mut dyn FnMut(&str)) -> Result<Output> {
     let path = cmd.log.as_deref().unwrap_or(Path::new("/dev/null"));
-    let open = || File::options().create(true).append(true).open(path);
+    let open = || {
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        File::options().create(true).append(true).open(path)
+    };
     let mut log = open().with_context(|| format!("failed to open log `{}`", path.display()))?;
     writeln!(log, "$ {}", cmd.display())?;
     let (reader, writer) = std::io::pipe()?;
@@ -549,11 +579,14 @@ mod tests {
 
     #[test]
     fn a_dry_run_runs_probes_only() {
-        let dry = Shell { dry_run: true, verbose: false };
+        let dry = Shell::dry();
         let cmd = Cmd::new("echo").arg("a dry run");
         assert_eq!(dry.run(&cmd).unwrap().stdout, b"");
         assert_eq!(dry.run(&cmd.clone().probe()).unwrap().stdout, b"a dry run\n");
-        assert_eq!(announced().iter().filter(|line| **line == cmd.display()).count(), 1);
+        assert_eq!(dry.shown(), [cmd.display()]);
+        assert_eq!(dry.clone().looking().run(&cmd).unwrap().stdout, b"");
+        assert_eq!(dry.shown().len(), 2, "clones share what they were asked for");
+        assert!(Shell::dry().shown().is_empty(), "and others do not");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Whether an output is still what its inputs would make: the hash of each input beside the output.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use crate::base::error::Result;
+use crate::base::plan::INPUTS_ANEW;
 use crate::base::workdir;
 
 /// What an output is made from: a hash and a name for each input, one a line.
@@ -11,6 +11,11 @@ use crate::base::workdir;
 pub struct Inputs(String);
 
 impl Inputs {
+    /// Inputs that are not made yet: nothing is made from them.
+    pub fn pending() -> Self {
+        Inputs::default()
+    }
+
     /// Adds an input by what it says.
     pub fn with(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.hashed(name, &workdir::hash([value]))
@@ -26,22 +31,6 @@ impl Inputs {
     pub fn key(&self) -> &str {
         &self.0
     }
-}
-
-/// Why outputs were found stale, since the last time that somebody asked.
-static REASONS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-/// Takes the reasons for which outputs were found stale, sorted.
-pub fn reasons() -> Vec<String> {
-    let mut reasons = std::mem::take(&mut *REASONS.lock().unwrap_or_else(PoisonError::into_inner));
-    reasons.sort();
-    reasons.dedup();
-    reasons
-}
-
-/// Remembers a reason.
-pub fn note(reason: String) {
-    REASONS.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
 }
 
 /// What is different between two stamps, in words.
@@ -71,29 +60,30 @@ pub fn path(output: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// True when `output` exists and was made from inputs that hash to `key`; otherwise [`reasons`] has why.
-pub fn is_fresh(output: &Path, key: &str) -> bool {
-    let name = output.file_name().unwrap_or_default().to_string_lossy();
-    let stamp = std::fs::read_to_string(path(output)).ok().filter(|_| output.exists());
-    match stamp {
-        Some(stamp) if stamp == key => return true,
-        Some(stamp) => {
-            let words = difference(&stamp, key);
-            let more = if words.len() > 3 { format!(" and {} more", words.len() - 3) } else { String::new() };
-            note(format!("{name}: {}{more}", words.iter().take(3).cloned().collect::<Vec<_>>().join(", ")));
-        }
-        None => note(format!("{name}: not made yet")),
+/// Why `files` are not what `inputs` would make; nothing when they are.
+pub fn stale(inputs: &Inputs, files: &[&Path]) -> Vec<String> {
+    if inputs.0.is_empty() {
+        return vec![INPUTS_ANEW.to_owned()];
     }
-    false
+    files.iter().filter_map(|file| reason(file, inputs.key())).collect()
 }
 
-/// Has `make` make `files` unless they are what `inputs` would make.
+fn reason(output: &Path, key: &str) -> Option<String> {
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    let stamp = std::fs::read_to_string(path(output)).ok().filter(|_| output.exists());
+    let Some(stamp) = stamp else { return Some(format!("{name}: not made yet")) };
+    if stamp == key {
+        return None;
+    }
+    let words = difference(&stamp, key);
+    let more = if words.len() > 3 { format!(" and {} more", words.len() - 3) } else { String::new() };
+    Some(format!("{name}: {}{more}", words.iter().take(3).cloned().collect::<Vec<_>>().join(", ")))
+}
+
+/// Has `make` make `files`, and remembers that they are what `inputs` make.
 ///
 /// A failure leaves files of which nobody knows what they were made from.
-pub fn output(inputs: &Inputs, files: &[&Path], make: impl FnOnce() -> Result<()>) -> Result<()> {
-    if files.iter().all(|file| is_fresh(file, inputs.key())) {
-        return Ok(());
-    }
+pub fn renew(inputs: &Inputs, files: &[&Path], make: impl FnOnce() -> Result<()>) -> Result<()> {
     files.iter().try_for_each(|file| clear(file))?;
     make()?;
     files.iter().try_for_each(|file| write(file, inputs.key()))
@@ -123,36 +113,37 @@ mod tests {
     }
 
     #[test]
-    fn fresh_means_same_key_and_an_output_that_is_there() {
+    fn fresh_means_the_same_inputs_and_an_output_that_is_there() {
         let dir = tempfile::tempdir().unwrap();
         let output = dir.path().join("out");
-        write(&output, "k").unwrap();
-        assert!(!is_fresh(&output, "k"), "no output yet");
+        let inputs = Inputs::default().with("x", "1");
+        write(&output, inputs.key()).unwrap();
+        assert_eq!(stale(&inputs, &[&output]), ["out: not made yet"], "no output yet");
         workdir::write_atomic(&output, b"x").unwrap();
-        assert!(is_fresh(&output, "k") && !is_fresh(&output, "other"));
+        assert!(stale(&inputs, &[&output]).is_empty());
+        assert_eq!(stale(&Inputs::default().with("x", "2"), &[&output]), ["out: x changed"]);
+        assert_eq!(stale(&Inputs::pending(), &[&output]), [INPUTS_ANEW]);
         clear(&output).unwrap();
         clear(&output).unwrap();
-        assert!(!is_fresh(&output, "k"));
+        assert_eq!(stale(&inputs, &[&output]), ["out: not made yet"]);
     }
 
     #[test]
-    fn an_output_is_made_until_it_is_whole() {
+    fn a_failure_leaves_nothing_that_looks_fresh() {
         let dir = tempfile::tempdir().unwrap();
         let files = ["a", "b"].map(|name| dir.path().join(name));
+        let [a, b] = [&*files[0], &*files[1]];
         let inputs = Inputs::default().with("x", "1");
-        let [a, b] = &files;
-        let mut made = 0;
-        let mut make = |fails: bool| {
-            output(&inputs, &[a, b], || {
-                made += 1;
+        let make = |fails: bool| {
+            renew(&inputs, &[a, b], || {
                 workdir::write_atomic(a, b"")?;
                 anyhow::ensure!(!fails, "no");
                 workdir::write_atomic(b, b"")
             })
         };
-        assert!(make(true).is_err());
         make(false).unwrap();
-        make(false).unwrap();
-        assert_eq!(made, 2);
+        assert!(stale(&inputs, &[a, b]).is_empty());
+        make(true).unwrap_err();
+        assert_eq!(stale(&inputs, &[a, b]).len(), 2);
     }
 }

@@ -22,8 +22,6 @@ pub enum Color {
 static COLOR: AtomicBool = AtomicBool::new(false);
 /// Standard output is reserved for one JSON object.
 static JSON: AtomicBool = AtomicBool::new(false);
-/// Commands are not shown, whatever the run.
-static QUIET: AtomicBool = AtomicBool::new(false);
 /// The bar that is on the screen now: lines must be printed above it.
 static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
@@ -59,16 +57,8 @@ pub fn out_bytes(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Shows no command from now on: the run is an explanation.
-pub fn hide_commands() {
-    QUIET.store(true, Ordering::Relaxed);
-}
-
 /// Shows a command: it is data of a dry run, and progress otherwise.
 pub fn command(line: &str, dry_run: bool) -> Result<()> {
-    if QUIET.load(Ordering::Relaxed) {
-        return Ok(());
-    }
     if dry_run && !JSON.load(Ordering::Relaxed) {
         return out(&format!("{line}\n"));
     }

@@ -10,13 +10,14 @@ mod overlay;
 
 use std::path::PathBuf;
 
-use crate::base::error::Result;
+use crate::base::env::Env;
+use crate::base::error::{Class, Result};
+use crate::base::plan::{Made, Plan};
 use crate::base::run::Shell;
 use crate::base::stamp::{self, Inputs};
-use crate::base::workdir::{self, Cache, ImageDir};
+use crate::base::workdir::{self, ImageDir};
 use crate::manifest::Manifest;
-use crate::program::musl::Sysroot;
-use crate::program::toolchain::Toolchain;
+use crate::program::userland::Userland;
 
 pub use base::{compressor, entries, init_commands, program, FILES, SOURCES};
 pub use mounts::{disk_name, mount_strings, share_name, Mount};
@@ -34,34 +35,35 @@ pub struct Initrd {
 /// Errors: a file of the manifest cannot be read or its path is listed twice (class `App`), no
 /// static busybox for a shell, no lz4 (class `Host`).
 pub fn build(
-    shell: &Shell,
-    cache: &Cache,
-    toolchain: &Toolchain,
-    sysroot: &Sysroot,
+    env: &Env,
+    userland: &Userland,
     manifest: &Manifest,
     image: &ImageDir,
     mode: &Mode,
-) -> Result<Initrd> {
-    let init = base::init(shell, cache, toolchain, sysroot)?;
+) -> Result<Made<Initrd>> {
+    let init = base::init(env, userland)?;
     let stage = image.stage("initrd");
-    let base = stage.join("base.cpio.lz4");
     let archive = base::archive(manifest)?;
     let mut inputs = Inputs::default().with("the archive's format", "gen_init_cpio");
     for entry in formats::newc::read(&archive)? {
         inputs = inputs.with(&format!("/{}", entry.path), format!("{entry:?}"));
     }
-    let key = inputs.key();
-    let fresh = stamp::is_fresh(&base, key);
-    if shell.dry_run {
-        return Ok(Initrd { path: image.initrd() });
+    let base = stage.join("base.cpio.lz4");
+    let why = stamp::stale(&inputs, &[&base]);
+    let commands = vec![base::compressor().stdin(archive)];
+    let base = Plan { output: base, why, commands }.carry_out(&env.shell, |base, commands| {
+        stamp::renew(&inputs, &[&base], || {
+            let compress = |cmd| workdir::write_atomic(&base, &env.shell.check(cmd, Class::Host)?.stdout);
+            commands.iter().try_for_each(compress)
+        })?;
+        Ok(base)
+    })?;
+    let base = base.behind(&init);
+    if !env.shell.dry_run {
+        workdir::copy_atomic(&init, &stage.join("init"))?;
     }
-    workdir::copy_atomic(&init, &stage.join("init"))?;
-    if !fresh {
-        stamp::clear(&base)?;
-        workdir::write_atomic(&base, &base::compress(shell, archive)?)?;
-        stamp::write(&base, key)?;
-    }
-    compose(shell, image, mode, image.initrd())
+    let initrd = compose(&env.shell, image, mode, image.initrd())?;
+    Ok(base.map(|_| initrd))
 }
 
 /// Writes the RAM disk for `mode` to `path`, from what [`build`] left in the image folder.

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use anyhow::Context;
 use formats::kconfig::{self, Config, Fragment};
 
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Failure, Result};
+use crate::base::plan::{Made, Plan, NOT_CACHED};
 use crate::base::run::{Cmd, Shell};
 use crate::base::stamp::Inputs;
-use crate::base::workdir::{self, Cache};
+use crate::base::workdir;
 use crate::kernel::patch::{self, PatchedSource};
 use crate::manifest::KernelSpec;
 use crate::program::toolchain::{self, Kind, Toolchain};
@@ -44,15 +46,14 @@ pub const CLEARED: [&str; 9] =
 ///
 /// Errors (class `Kernel`): fragments that disagree, a requested option that did not survive.
 pub fn configure(
-    shell: &Shell,
-    cache: &Cache,
-    patched: &PatchedSource,
+    env: &Env,
+    patched: &Made<PatchedSource>,
     spec: &KernelSpec,
     toolchain: &Toolchain,
-) -> Result<Configured> {
+) -> Result<Made<Configured>> {
     let wanted = requested(spec)?;
     let text = wanted.to_text();
-    let compiler = kernel_compiler(shell, toolchain);
+    let compiler = kernel_compiler(&env.shell, toolchain);
     let hash = workdir::hash(["kernel-1", &patched.hash, &text, &compiler.id, &make_words().join(" ")]);
     let key = hash[..16].to_owned();
     let mut inputs = Inputs::default().with("the kernel's source or patches", &patched.hash);
@@ -60,43 +61,34 @@ pub fn configure(
     for (option, value) in wanted.iter() {
         inputs = inputs.with(option, value);
     }
-    let configured = Configured {
-        inputs,
-        tree: patched.tree.clone(),
-        out: cache.entry("kernel", &key),
-        key: key.clone(),
-        version: patched.version.clone(),
-        cc: compiler.cc,
-        ld: compiler.ld,
-    };
+    let out = env.cache.entry("kernel", &key);
+    let configured = Configured { inputs, key: key.clone(), ..in_folder(&env.shell, patched, out, &compiler) };
     let mark = configured.out.join("configured");
-    if mark.exists() {
-        return Ok(configured);
-    }
-    let _lock = if shell.dry_run { None } else { Some(cache.lock("kernel", &key)?) };
-    if mark.exists() {
-        // By the build that we waited for.
-        return Ok(configured);
-    }
-    run(shell, &configured, &text)?;
-    if shell.dry_run {
-        return Ok(configured);
-    }
-    let result = configured.out.join(".config");
-    let actual = fs::read_to_string(&result).with_context(|| format!("failed to read `{}`", result.display()))?;
-    verify(&wanted, &kconfig::parse(&actual)?).map_err(|failure| failure.log(result))?;
-    workdir::write_atomic(&mark, hash.as_bytes())?;
-    Ok(configured)
+    let why = match mark.exists() {
+        true => Vec::new(),
+        false => vec![NOT_CACHED.to_owned()],
+    };
+    let commands = vec![command(&configured)];
+    Plan { output: configured, why, commands }.carry_out(&env.shell, |configured, _| {
+        let _lock = env.cache.lock("kernel", &key)?;
+        if mark.exists() {
+            // By the build that we waited for.
+            return Ok(configured);
+        }
+        run(&env.shell, &configured, &text)?;
+        let result = configured.out.join(".config");
+        let actual = fs::read_to_string(&result).with_context(|| format!("failed to read `{}`", result.display()))?;
+        verify(&wanted, &kconfig::parse(&actual)?).map_err(|failure| failure.log(result))?;
+        workdir::write_atomic(&mark, hash.as_bytes())?;
+        Ok(configured)
+    })
 }
 
 /// Lets the kernel's own tools complete the configuration `text`.
 fn run(shell: &Shell, configured: &Configured, text: &str) -> Result<()> {
-    let fragment = fragment(configured);
     let log = configured.out.join("configure.log");
-    if !shell.dry_run {
-        workdir::write_atomic(&fragment, text.as_bytes())?;
-        workdir::write_atomic(&log, b"")?;
-    }
+    workdir::write_atomic(&fragment(configured), text.as_bytes())?;
+    workdir::write_atomic(&log, b"")?;
     let cmd = command(configured).log(&log);
     if !shell.run(&cmd)?.status.success() {
         return Err(configure_failure(&cmd, &log).into());
@@ -131,7 +123,8 @@ pub struct Scratch {
 }
 
 /// Prepares a folder for questions about configurations of `patched`; it is shared, and held until dropped.
-pub fn scratch(shell: &Shell, cache: &Cache, patched: &PatchedSource, toolchain: &Toolchain) -> Result<Scratch> {
+pub fn scratch(env: &Env, patched: &PatchedSource, toolchain: &Toolchain) -> Result<Scratch> {
+    let Env { shell, cache } = env;
     let compiler = kernel_compiler(shell, toolchain);
     let hash = workdir::hash(["kconfig-1", &patched.hash, &compiler.id, &make_words().join(" ")]);
     let key = hash[..16].to_owned();
@@ -155,9 +148,13 @@ impl Scratch {
     /// The configuration that `spec` leads to; options that got lost are for the caller to find.
     pub fn resolve(&self, shell: &Shell, spec: &KernelSpec) -> Result<Resolved> {
         let wanted = requested(spec)?;
-        run(shell, &self.configured, &wanted.to_text())?;
-        let actual = if shell.dry_run { wanted.clone() } else { self.read()? };
-        Ok(Resolved { wanted, actual })
+        let output = Resolved { actual: wanted.clone(), wanted };
+        let plan = Plan::always("a question that has to be asked", output, vec![command(&self.configured)]);
+        let resolved = plan.carry_out(shell, |Resolved { wanted, .. }, _| {
+            run(shell, &self.configured, &wanted.to_text())?;
+            Ok(Resolved { wanted, actual: self.read()? })
+        })?;
+        Ok(resolved.value)
     }
 
     /// The configuration that lies there now.

@@ -8,9 +8,11 @@ mod names;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
+use crate::base::plan::{Made, Plan};
 use crate::base::run::{Cmd, Shell};
-use crate::base::workdir::{self, Cache, ImageDir};
+use crate::base::workdir::{self, ImageDir};
 use crate::kernel::config::{self, Configured};
 use crate::kernel::vmlinux::{self, Progress};
 use crate::manifest::Manifest;
@@ -38,49 +40,63 @@ pub fn wanted(manifest: &Manifest) -> bool {
     !manifest.kernel_sources.is_empty() || !manifest.imports.is_empty()
 }
 
+/// What the kernel's side of a program is made from.
+#[derive(Debug)]
+pub struct Side<'a> {
+    /// The compiler that assembles the table.
+    pub toolchain: &'a Toolchain,
+    /// The kernel.
+    pub configured: &'a Made<Configured>,
+    /// What is called, and what is compiled.
+    pub manifest: &'a Manifest,
+    /// Where the outputs lie.
+    pub image: &'a ImageDir,
+}
+
 /// Compiles the kernel's side of the program as the kernel is compiled; builds the kernel's objects first
 /// where they are not in the cache.
 ///
 /// Errors: a source does not compile, or an import is no global function of the kernel (class `App`); the
 /// kernel does not build (class `Kernel`).
-pub fn calls(
-    shell: &Shell,
-    cache: &Cache,
-    toolchain: &Toolchain,
-    configured: &Configured,
-    manifest: &Manifest,
-    image: &ImageDir,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Calls> {
-    // Other builds share the folder: it is ours until the objects are copied.
-    let _held = vmlinux::objects(shell, cache, configured, image, progress)?;
-    let stage = image.stage("calls");
-    let log = image.log("calls");
-    let outputs = Calls { stubs: stage.join("stubs.s"), members: Vec::new() };
-    if shell.dry_run {
-        shell.run(&compile_command(configured, &log))?;
-        return Ok(outputs);
+pub fn calls(env: &Env, side: &Side, progress: &mut dyn FnMut(Progress)) -> Result<Made<Calls>> {
+    let log = side.image.log("calls");
+    let outputs = Calls { stubs: side.image.stage("calls").join("stubs.s"), members: Vec::new() };
+    let mut commands = vmlinux::objects_commands(side.configured);
+    commands.push(compile_command(side.configured, &log));
+    let plan = Plan::always("functions of the kernel are compiled and looked up each time", outputs, commands);
+    plan.carry_out(&env.shell, |outputs, _| {
+        // Other builds share the folder: it is ours until the objects are copied.
+        let _held = vmlinux::objects(env, side.configured, side.image, progress)?;
+        workdir::write_atomic(&log, b"")?;
+        outputs.made(&env.shell, side, &log)
+    })
+}
+
+impl Calls {
+    /// Both sides, in a build folder that is ours.
+    fn made(self, shell: &Shell, side: &Side, log: &Path) -> Result<Self> {
+        let Side { toolchain, configured, manifest, image } = side;
+        let stage = image.stage("calls");
+        let mut members = compile(shell, configured, manifest, &stage, log)?;
+        let mut functions = Vec::new();
+        for object in &members {
+            functions.extend(names::defined(&workdir::read(object)?)?);
+        }
+        if !manifest.kernel_sources.is_empty() && functions.is_empty() {
+            let text = "`kernel-sources` define no function that the program could call";
+            return Err(fail(Class::App, text).hint("a function for the program is not `static`").into());
+        }
+        if !manifest.imports.is_empty() {
+            let map = configured.out.join("System.map");
+            let map = String::from_utf8_lossy(&workdir::read(&map)?).into_owned();
+            names::check(&manifest.imports, &map)?;
+        }
+        functions.extend(manifest.imports.iter().cloned());
+        anyhow::ensure!(functions.len() <= MAX, fail(Class::App, format!("more than {MAX} functions to call")));
+        workdir::write_atomic(&self.stubs, stubs(&functions).as_bytes())?;
+        members.push(assemble(shell, toolchain, &table(&functions), &stage, log)?);
+        Ok(Calls { members, ..self })
     }
-    workdir::write_atomic(&log, b"")?;
-    let mut members = compile(shell, configured, manifest, &stage, &log)?;
-    let mut functions = Vec::new();
-    for object in &members {
-        functions.extend(names::defined(&workdir::read(object)?)?);
-    }
-    if !manifest.kernel_sources.is_empty() && functions.is_empty() {
-        let text = "`kernel-sources` define no function that the program could call";
-        return Err(fail(Class::App, text).hint("a function for the program is not `static`").into());
-    }
-    if !manifest.imports.is_empty() {
-        let map = configured.out.join("System.map");
-        let map = String::from_utf8_lossy(&workdir::read(&map)?).into_owned();
-        names::check(&manifest.imports, &map)?;
-    }
-    functions.extend(manifest.imports.iter().cloned());
-    anyhow::ensure!(functions.len() <= MAX, fail(Class::App, format!("more than {MAX} functions to call")));
-    workdir::write_atomic(&outputs.stubs, stubs(&functions).as_bytes())?;
-    members.push(assemble(shell, toolchain, &table(&functions), &stage, &log)?);
-    Ok(Calls { members, ..outputs })
 }
 
 fn compile_command(configured: &Configured, log: &Path) -> Cmd {

@@ -4,10 +4,12 @@ mod embedded;
 
 use std::path::{Path, PathBuf};
 
-use crate::base::cached;
+use crate::base::cached::{self, Work};
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
+use crate::base::plan::Made;
 use crate::base::run::{Cmd, Output, Shell};
-use crate::base::workdir::{self, Cache};
+use crate::base::workdir;
 use crate::supply::linux_source::Source;
 
 pub use embedded::{file, lines};
@@ -28,8 +30,8 @@ pub struct PatchedSource {
 /// Applies the series of the kernel line `version` to a copy of `source`.
 ///
 /// Error (class `Kernel`): a patch does not apply; it names patch, file and hunk, and nothing is left.
-pub fn apply(shell: &Shell, cache: &Cache, source: &Source, version: &str) -> Result<PatchedSource> {
-    apply_all(shell, cache, source, &series(version)?)
+pub fn apply(env: &Env, source: &Made<Source>, version: &str) -> Result<Made<PatchedSource>> {
+    apply_all(env, source, &series(version)?)
 }
 
 /// The patches of the kernel line `version` in order: (name, text).
@@ -53,34 +55,35 @@ pub fn command(tree: &Path) -> Cmd {
 }
 
 /// Applies `patches` (name, text) in order to a copy of `source`.
-pub fn apply_all(shell: &Shell, cache: &Cache, source: &Source, patches: &[(String, &str)]) -> Result<PatchedSource> {
+pub fn apply_all(env: &Env, source: &Made<Source>, patches: &[(String, &str)]) -> Result<Made<PatchedSource>> {
     let names: Vec<String> = patches.iter().map(|(name, _)| name.clone()).collect();
     let parts = patches.iter().flat_map(|(name, text)| [name.as_str(), *text]);
     let hash = workdir::hash(["patched-1", &source.hash].into_iter().chain(parts));
     let key = &hash[..16];
-    let done = |tree| PatchedSource { tree, version: source.version.clone(), patches: names, hash: hash.clone() };
-    if patches.is_empty() {
-        return Ok(done(source.tree.clone()));
-    }
-    if shell.dry_run {
-        let entry = cache.entry("patched", key);
-        if !entry.exists() {
-            apply_to(shell, source, patches, &entry)?;
+    let tree = match patches {
+        [] => Made { value: source.tree.clone(), why: Vec::new(), pending: source.pending },
+        patches => {
+            let commands = |work: &Work| Ok(commands(source, patches, &work.out));
+            cached::entry(env, "patched", key, commands, |_, commands| apply_to(&env.shell, source, patches, commands))?
         }
-        return Ok(done(entry));
-    }
-    Ok(done(cached::entry(cache, "patched", key, |_, tree| apply_to(shell, source, patches, tree))?))
+    };
+    Ok(tree.map(|tree| PatchedSource { tree, version: source.version.clone(), patches: names, hash: hash.clone() }))
 }
 
-fn apply_to(shell: &Shell, source: &Source, patches: &[(String, &str)], tree: &Path) -> Result<()> {
+/// What makes the copy `tree`, and then each patch's call.
+fn commands(source: &Source, patches: &[(String, &str)], tree: &Path) -> Vec<Cmd> {
     // Hard links: patch(1) writes a new file and renames it, so the pristine tree keeps its own.
     let copy = Cmd::new("cp").args(["-a", "--link", "--"]).arg(source.tree.join(".")).arg(tree);
-    shell.check(&copy, Class::Host)?;
-    for (name, text) in patches {
-        let cmd = command(tree).stdin(*text);
-        let output = shell.run(&cmd)?;
+    std::iter::once(copy).chain(patches.iter().map(|(_, text)| command(tree).stdin(*text))).collect()
+}
+
+fn apply_to(shell: &Shell, source: &Source, patches: &[(String, &str)], commands: &[Cmd]) -> Result<()> {
+    let (copy, calls) = commands.split_at(1);
+    shell.check_all(copy, Class::Host)?;
+    for ((name, _), cmd) in patches.iter().zip(calls) {
+        let output = shell.run(cmd)?;
         if !output.status.success() {
-            return Err(rejected(name, &cmd, &output, &source.version).into());
+            return Err(rejected(name, cmd, &output, &source.version).into());
         }
     }
     Ok(())
@@ -112,6 +115,7 @@ fn rejected(patch: &str, cmd: &Cmd, output: &Output, version: &str) -> crate::ba
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::workdir::Cache;
     use std::fs;
 
     const GOOD: &str = "--- a/f.c\n+++ b/f.c\n@@ -1,3 +1,3 @@\n one\n-two\n+TWO\n three\n";
@@ -119,17 +123,21 @@ mod tests {
     /// Applies with fuzz only: the last line of context differs.
     const FUZZY: &str = "--- a/f.c\n+++ b/f.c\n@@ -1,3 +1,3 @@\n one\n-two\n+TWO\n drei\n";
 
-    fn source(dir: &Path) -> Source {
+    fn source(dir: &Path) -> Made<Source> {
         let tree = dir.join("tree");
         workdir::write_atomic(&tree.join("f.c"), b"one\ntwo\nthree\n").unwrap();
-        Source { tree, version: "6.12.1".into(), hash: "s".into() }
+        Made::found(Source { tree, version: "6.12.1".into(), hash: "s".into() })
+    }
+
+    fn env(dir: &Path) -> Env {
+        Env { shell: Shell::plain(), cache: Cache::at(dir.join("cache")) }
     }
 
     #[test]
     fn a_patch_changes_the_copy_and_not_the_source() {
         let dir = tempfile::tempdir().unwrap();
-        let (source, cache) = (source(dir.path()), Cache::at(dir.path().join("cache")));
-        let patched = apply_all(&Shell::default(), &cache, &source, &[("0001-x.patch".into(), GOOD)]).unwrap();
+        let (source, env) = (source(dir.path()), env(dir.path()));
+        let patched = apply_all(&env, &source, &[("0001-x.patch".into(), GOOD)]).unwrap();
         assert_eq!(fs::read_to_string(patched.tree.join("f.c")).unwrap(), "one\nTWO\nthree\n");
         assert_eq!(fs::read_to_string(source.tree.join("f.c")).unwrap(), "one\ntwo\nthree\n");
         assert_eq!(fs::read_dir(&patched.tree).unwrap().count(), 1, "no backups");
@@ -139,18 +147,18 @@ mod tests {
     fn a_patch_that_does_not_apply_is_named_with_file_and_hunk_and_leaves_nothing() {
         for bad in [BAD, FUZZY] {
             let dir = tempfile::tempdir().unwrap();
-            let (source, cache) = (source(dir.path()), Cache::at(dir.path().join("cache")));
+            let (source, env) = (source(dir.path()), env(dir.path()));
             let patches = [
                 ("0001-good.patch".to_owned(), "--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+x\n"),
                 ("0002-bad.patch".to_owned(), bad),
             ];
-            let error = apply_all(&Shell::default(), &cache, &source, &patches).unwrap_err();
+            let error = apply_all(&env, &source, &patches).unwrap_err();
             let (text, code) = crate::base::error::render(&error);
             assert_eq!(code, Class::Kernel.exit_code());
             for word in ["`0002-bad.patch`", "f.c", "Hunk #1 FAILED at 1"] {
                 assert!(text.contains(word), "{word} is not in: {text}");
             }
-            assert_eq!(fs::read_dir(cache.root().join("patched")).unwrap().count(), 0);
+            assert_eq!(fs::read_dir(env.cache.root().join("patched")).unwrap().count(), 0);
         }
     }
 

@@ -8,10 +8,12 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::base::env::Env;
 use crate::base::error::Result;
+use crate::base::plan::{Made, Plan};
 use crate::base::run::{Cmd, Shell};
-use crate::base::stamp;
-use crate::base::workdir::{self, Cache, ImageDir};
+use crate::base::stamp::{self, Inputs};
+use crate::base::workdir::{self, ImageDir};
 use crate::kernel::config::{self, Configured};
 use crate::program::archive::AppArchive;
 
@@ -57,35 +59,34 @@ pub const LINKED: [&str; 3] = ["vmlinux", "arch/x86/boot/bzImage", "arch/x86/boo
 /// Errors: the kernel does not compile (class `Kernel`); the program does not fit into the link:
 /// undefined symbols, too much data (class `App`).
 pub fn build(
-    shell: &Shell,
-    cache: &Cache,
-    configured: &Configured,
-    app: &AppArchive,
+    env: &Env,
+    configured: &Made<Configured>,
+    app: &Made<AppArchive>,
     image: &ImageDir,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Kernel> {
+) -> Result<Made<Kernel>> {
     let kernel = Kernel { bzimage: image.bzimage(), vmlinux: image.vmlinux(), config: image.kernel_config() };
-    let key = configured.inputs.clone().hashed("the program (UKL.a)", &app.sha256);
-    let key = key.key();
-    // In a dry run, what is made before would be another program.
-    let known = !shell.dry_run || crate::base::run::announced().is_empty();
-    if known && stamp::is_fresh(&kernel.bzimage, key) && kernel.vmlinux.exists() && kernel.config.exists() {
-        return Ok(kernel);
+    let stamp = match configured.pending || app.pending {
+        true => Inputs::pending(),
+        false => configured.inputs.clone().hashed("the program (UKL.a)", &app.sha256),
+    };
+    let mut why = stamp::stale(&stamp, &[&kernel.bzimage]);
+    let gone = [&kernel.vmlinux, &kernel.config].into_iter().find(|file| !file.exists());
+    if let (Some(file), true) = (gone, why.is_empty()) {
+        why.push(format!("{}: not made yet", file.file_name().unwrap_or_default().to_string_lossy()));
     }
-    let log = image.log("kernel");
-    if !shell.dry_run {
-        stamp::clear(&kernel.bzimage)?;
-    }
-    let _held = objects(shell, cache, configured, image, progress)?;
-    if shell.dry_run {
-        shell.run(&link_command(configured).log(&log))?;
-        return Ok(kernel);
-    }
-    link(shell, configured, app, &log)?;
-    workdir::copy_atomic(&configured.out.join("vmlinux"), &kernel.vmlinux)?;
-    workdir::copy_atomic(&configured.out.join("arch/x86/boot/bzImage"), &kernel.bzimage)?;
-    stamp::write(&kernel.bzimage, key)?;
-    Ok(kernel)
+    let mut commands = objects_commands(configured);
+    commands.push(link_command(configured));
+    Plan { output: kernel, why, commands }.carry_out(&env.shell, |kernel, _| {
+        let Kernel { bzimage, vmlinux, .. } = &kernel;
+        stamp::renew(&stamp, &[bzimage], || {
+            let _held = objects(env, configured, image, progress)?;
+            link(&env.shell, configured, app, &image.log("kernel"))?;
+            workdir::copy_atomic(&configured.out.join("vmlinux"), vmlinux)?;
+            workdir::copy_atomic(&configured.out.join("arch/x86/boot/bzImage"), bzimage)
+        })?;
+        Ok(kernel)
+    })
 }
 
 /// Lets children hold the lock too: the compilers that outlive a killed ukl keep the next build waiting.
@@ -99,51 +100,53 @@ fn leave_open(lock: &File) -> Result<()> {
 /// The kernel's build folder, with every object in it: ours alone as long as this lives.
 #[derive(Debug)]
 pub struct Held {
-    _lock: Option<File>,
+    _lock: File,
+}
+
+/// The calls that [`objects`] makes: none where they are made already.
+pub fn objects_commands(configured: &Configured) -> Vec<Cmd> {
+    let wanted = !objects_done(configured).exists();
+    wanted.then(|| objects_command(configured)).into_iter().collect()
+}
+
+/// What is there as soon as every object is.
+fn objects_done(configured: &Configured) -> PathBuf {
+    configured.out.join("objects.done")
 }
 
 /// Builds everything but a program's link: the slow part, once for all programs.
 ///
 /// Errors: the kernel does not compile (class `Kernel`).
 pub fn objects(
-    shell: &Shell,
-    cache: &Cache,
+    env: &Env,
     configured: &Configured,
     image: &ImageDir,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Held> {
     let log = &image.log("kernel");
-    if shell.dry_run {
-        shell.run(&objects_command(configured).log(log))?;
-        return Ok(Held { _lock: None });
-    }
-    let lock = cache.lock("kernel", &configured.key)?;
+    let lock = env.cache.lock("kernel", &configured.key)?;
     leave_open(&lock)?;
     // Evidence first: the configuration survives a failure.
     workdir::copy_atomic(&configured.out.join(".config"), &image.kernel_config())?;
     workdir::write_atomic(log, b"")?;
     workdir::write_script(&configured.out.join("xz"), XZ)?;
-    make_objects(shell, cache, configured, log, progress)?;
-    Ok(Held { _lock: Some(lock) })
+    make_objects(env, configured, log, progress)?;
+    Ok(Held { _lock: lock })
 }
 
 fn make_objects(
-    shell: &Shell,
-    cache: &Cache,
+    Env { shell, cache }: &Env,
     configured: &Configured,
     log: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
-    let done = configured.out.join("objects.done");
-    if done.exists() {
-        return Ok(());
-    }
+    let Some(cmd) = objects_commands(configured).pop() else { return Ok(()) };
     workdir::remove_file(&configured.out.join("UKL.a"))?;
     repair::after_interruption(&configured.out)?;
     let remembered = cache.fact(&format!("kernel-steps-{}", configured.version));
     let total = fs::read_to_string(&remembered).ok().and_then(|text| text.parse().ok()).unwrap_or(STEPS_GUESS);
     let mut steps = 0;
-    let cmd = objects_command(configured).log(log);
+    let cmd = cmd.log(log);
     let output = shell.run_with(&cmd, &mut |line| {
         if let Some(item) = step(line) {
             steps += 1;
@@ -158,7 +161,7 @@ fn make_objects(
         // A build that went on after an interruption says nothing about a whole one.
         workdir::write_atomic(&remembered, steps.to_string().as_bytes())?;
     }
-    workdir::write_atomic(&done, b"")
+    workdir::write_atomic(&objects_done(configured), b"")
 }
 
 /// The first error in a log of the kernel's make, in a few lines.
@@ -209,6 +212,43 @@ fn step(line: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::plan::INPUTS_ANEW;
+
+    /// What a dry run says of a kernel whose image folder is complete, and how many programs it would call.
+    fn asked(dir: &Path, app_pending: bool, without: &[&str]) -> (Vec<String>, usize) {
+        let image = ImageDir::at(dir.join("image"));
+        let configured = Configured {
+            tree: dir.join("linux"),
+            out: dir.join("out"),
+            key: "key".into(),
+            version: "6.12.1".into(),
+            cc: "gcc".into(),
+            ld: "ld".into(),
+            inputs: Inputs::default().with("the kernel's compiler", "gcc"),
+        };
+        let app = AppArchive { path: image.archive(), sha256: workdir::hash(["program"]) };
+        let stamp = configured.inputs.clone().hashed("the program (UKL.a)", &app.sha256);
+        for file in [&image.bzimage(), &image.vmlinux(), &image.kernel_config(), &objects_done(&configured)] {
+            workdir::write_atomic(file, b"x").unwrap();
+        }
+        stamp::write(&image.bzimage(), stamp.key()).unwrap();
+        without.iter().for_each(|name| fs::remove_file(dir.join(name)).unwrap());
+        let env = Env { shell: Shell::dry(), cache: workdir::Cache::at(dir.join("cache")) };
+        let app = Made { pending: app_pending, ..Made::found(app) };
+        let made = build(&env, &Made::found(configured), &app, &image, &mut |_| ()).unwrap();
+        assert_eq!(made.pending, !made.why.is_empty());
+        (made.why, env.shell.shown().len())
+    }
+
+    #[test]
+    fn a_kernel_is_linked_again_for_another_program_and_its_objects_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let asked = |pending: bool, without: &[&str]| asked(dir.path(), pending, without);
+        assert_eq!(asked(false, &[]), (vec![], 0));
+        assert_eq!(asked(true, &[]), (vec![INPUTS_ANEW.to_owned()], 1));
+        assert_eq!(asked(false, &["image/vmlinux"]), (vec!["vmlinux: not made yet".to_owned()], 1));
+        assert_eq!(asked(true, &["out/objects.done"]), (vec![INPUTS_ANEW.to_owned()], 2));
+    }
 
     #[test]
     fn steps_of_make_are_counted_and_other_lines_are_not() {

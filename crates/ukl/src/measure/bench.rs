@@ -190,7 +190,7 @@ fn minimum_memory(env: &Env, image: &Image) -> Result<u32> {
 
 /// Builds hello with an empty cache: wall time and processor time of this process's children.
 fn from_nothing(env: &Env, folder: &Path) -> Result<Vec<Measure>> {
-    let cold = Env { shell: env.shell, cache: Cache::at(folder.join("cache")) };
+    let cold = Env { shell: env.shell.clone(), cache: Cache::at(folder.join("cache")) };
     let home = folder.join("cold");
     workdir::create_dir(&home)?;
     let project = Project::create(&home)?;

@@ -6,7 +6,9 @@ use anyhow::Context;
 use formats::ar::{self, Member};
 
 use crate::base::error::{fail, Class, Result};
+use crate::base::plan::{Made, INPUTS_ANEW};
 use crate::base::workdir::{self, ImageDir};
+use crate::program::link::Linked;
 use crate::program::prefix::{Prefixed, PREFIX};
 
 /// The archive that joins the kernel's final link.
@@ -40,4 +42,16 @@ pub fn archive(prefixed: &Prefixed, members: &[PathBuf], dir: &ImageDir) -> Resu
     workdir::write_if_changed(&path, &bytes)?;
     let sha256 = workdir::hash_file(&path)?;
     Ok(AppArchive { path, sha256 })
+}
+
+/// What [`archive`] would make of `linked`: what lies there, where nothing before it is made again.
+pub fn planned(linked: &Made<Linked>, dir: &ImageDir) -> Made<AppArchive> {
+    let path = dir.archive();
+    match workdir::hash_file(&path) {
+        Ok(sha256) if !linked.pending => Made::found(AppArchive { path, sha256 }),
+        _ => {
+            let why = vec![INPUTS_ANEW.to_owned()];
+            Made { value: AppArchive { path, sha256: String::new() }, why, pending: true }
+        }
+    }
 }

@@ -6,15 +6,16 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
 
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Failure, Result};
+use crate::base::plan::{Made, Plan};
 use crate::base::run::{Cmd, Shell};
 use crate::base::stamp::{self, Inputs};
 use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
 use crate::manifest::Manifest;
 use crate::program::build::{cause, DEFAULT_FLAGS};
-use crate::program::musl::Sysroot;
-use crate::program::toolchain::Toolchain;
+use crate::program::userland::Userland;
 
 /// Objects and archives in link order; system call sites are still `syscall` instructions.
 #[derive(Debug, Clone)]
@@ -27,30 +28,39 @@ pub struct Objects {
 ///
 /// Errors (class `App`): a source does not compile, a listed object does not exist, a source is in
 /// a language that is not supported.
-pub fn compile(
-    shell: &Shell,
-    toolchain: &Toolchain,
-    sysroot: &Sysroot,
-    manifest: &Manifest,
-    dir: &ImageDir,
-) -> Result<Objects> {
-    let compiler = compiler(toolchain, sysroot, manifest);
-    let jobs = jobs(manifest, dir)?;
+pub fn compile(env: &Env, userland: &Made<Userland>, manifest: &Manifest, dir: &ImageDir) -> Result<Made<Objects>> {
+    let Userland { toolchain, sysroot } = &userland.value;
+    let compiler = compiler(userland, manifest);
     let key = Inputs::default().with("the compiler", &toolchain.id).with("the C library", &sysroot.key);
-    let log = dir.log("compile");
-    let outcomes = in_parallel(&jobs, |job| match job {
-        Job::Compile { source, object } => one(shell, compiler.clone(), &manifest.dir, &key, source, object),
-        Job::Take(path) => Ok(take(shell, path)),
-    });
-    let outcomes = outcomes.into_iter().collect::<Result<Vec<_>>>()?;
-    let text: String = outcomes.iter().map(|outcome| outcome.log.as_str()).collect();
-    if !text.is_empty() {
-        workdir::write_atomic(&log, text.as_bytes())?;
-    }
-    match outcomes.into_iter().find_map(|outcome| outcome.failure) {
-        Some(failure) => Err(failure.log(log).into()),
-        None => Ok(Objects { files: jobs.into_iter().map(Job::output).collect() }),
-    }
+    let key = (!userland.pending).then_some(key);
+    let jobs = jobs(manifest, dir)?;
+    let todo = in_parallel(&jobs, |job| todo(job, &compiler, &manifest.dir, key.as_ref()));
+    let todo: Vec<Todo> = todo.into_iter().flatten().collect();
+    let plan = Plan {
+        why: todo.iter().flat_map(|todo| todo.why.iter().cloned()).collect(),
+        commands: todo.iter().filter_map(|todo| todo.cmd.clone()).collect(),
+        output: Objects { files: jobs.iter().map(|job| job.output().to_owned()).collect() },
+    };
+    plan.carry_out(&env.shell, |objects, _| {
+        let outcomes = in_parallel(&todo, |todo| todo.carry_out(&env.shell, &manifest.dir, key.as_ref()));
+        let outcomes = outcomes.into_iter().collect::<Result<Vec<_>>>()?;
+        let log = dir.log("compile");
+        let text: String = outcomes.iter().map(|outcome| outcome.log.as_str()).collect();
+        if !text.is_empty() {
+            workdir::write_atomic(&log, text.as_bytes())?;
+        }
+        match outcomes.into_iter().find_map(|outcome| outcome.failure) {
+            Some(failure) => Err(failure.log(log).into()),
+            None => Ok(objects),
+        }
+    })
+}
+
+/// A source that has to be compiled, or an object that is missing.
+struct Todo<'a> {
+    job: &'a Job,
+    why: Vec<String>,
+    cmd: Option<Cmd>,
 }
 
 /// What one job leaves: its part of the log, and why it failed.
@@ -58,15 +68,6 @@ pub fn compile(
 struct Outcome {
     log: String,
     failure: Option<Failure>,
-}
-
-fn take(shell: &Shell, path: &Path) -> Outcome {
-    let there = shell.dry_run || path.exists();
-    let failure = || {
-        let failure = fail(Class::App, format!("`{}` does not exist", path.display()));
-        failure.hint("the manifest's build commands have to make it")
-    };
-    Outcome { failure: (!there).then(failure), ..Outcome::default() }
 }
 
 /// What becomes of one entry of `sources`.
@@ -85,7 +86,7 @@ pub enum Job {
 
 impl Job {
     /// What is linked.
-    pub fn output(self) -> PathBuf {
+    pub fn output(&self) -> &Path {
         match self {
             Job::Compile { object, .. } => object,
             Job::Take(path) => path,
@@ -128,7 +129,7 @@ fn object_name(source: &Path) -> PathBuf {
 }
 
 /// The compiler with every flag that all sources share.
-pub fn compiler(toolchain: &Toolchain, sysroot: &Sysroot, manifest: &Manifest) -> Cmd {
+pub fn compiler(Userland { toolchain, sysroot }: &Userland, manifest: &Manifest) -> Cmd {
     let mut flags: Vec<String> = DEFAULT_FLAGS.map(str::to_owned).to_vec();
     flags.extend(manifest.cflags.iter().cloned());
     // The same sources give the same bytes, wherever project and cache lie.
@@ -147,41 +148,66 @@ pub fn command(compiler: Cmd, source: &Path, object: &Path) -> Cmd {
     cmd.arg("-c").arg(source).arg("-o").arg(object)
 }
 
-/// Compiles one source unless its object is fresh.
-fn one(shell: &Shell, compiler: Cmd, cwd: &Path, key: &Inputs, source: &Path, object: &Path) -> Result<Outcome> {
-    let depfile = object.with_extension("o.d");
-    let cmd = command(compiler, source, object).arg("-MD").arg("-MF").arg(&depfile);
-    let key = key.clone().with("the command line", cmd.display());
-    match deps::inputs(&key, cwd, source, &depfile) {
-        Some(before) if stamp::is_fresh(object, before.key()) => return Ok(Outcome::default()),
-        Some(_) => {}
-        None => stamp::note(format!("{}: a file that it included is gone", source.display())),
+/// What is to be done for one job; nothing when its output is what `key` and its files would make.
+fn todo<'a>(job: &'a Job, compiler: &Cmd, cwd: &Path, key: Option<&Inputs>) -> Option<Todo<'a>> {
+    let (source, object) = match job {
+        Job::Compile { source, object } => (source, object),
+        Job::Take(path) if path.exists() => return None,
+        Job::Take(path) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            return Some(Todo { job, why: vec![format!("{name}: not made yet")], cmd: None });
+        }
+    };
+    let depfile = depfile(object);
+    let cmd = command(compiler.clone(), source, object).arg("-MD").arg("-MF").arg(&depfile);
+    let inputs = key.map(|key| deps::inputs(&with_command(key, &cmd), cwd, source, &depfile));
+    let why = match inputs {
+        None => stamp::stale(&Inputs::pending(), &[object]),
+        Some(Some(inputs)) => stamp::stale(&inputs, &[object]),
+        Some(None) => vec![format!("{}: a file that it included is gone", source.display())],
+    };
+    (!why.is_empty()).then_some(Todo { job, why, cmd: Some(cmd) })
+}
+
+fn depfile(object: &Path) -> PathBuf {
+    object.with_extension("o.d")
+}
+
+fn with_command(key: &Inputs, cmd: &Cmd) -> Inputs {
+    key.clone().with("the command line", cmd.display())
+}
+
+impl Todo<'_> {
+    fn carry_out(&self, shell: &Shell, cwd: &Path, key: Option<&Inputs>) -> Result<Outcome> {
+        let (Job::Compile { source, object }, Some(cmd)) = (self.job, &self.cmd) else {
+            let failure = fail(Class::App, format!("`{}` does not exist", self.job.output().display()));
+            let failure = failure.hint("the manifest's build commands have to make it");
+            return Ok(Outcome { failure: Some(failure), ..Outcome::default() });
+        };
+        let depfile = depfile(object);
+        workdir::create_parent(object)?;
+        stamp::clear(object)?;
+        workdir::remove_file(&depfile)?;
+        let output = shell.run(cmd)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let log = format!("$ {}\n{said}", cmd.display());
+        if !output.status.success() {
+            let failure = cause(&format!("`{}` does not compile", source.display()), &said, &output);
+            return Ok(Outcome { log, failure: Some(failure.command(cmd.display())) });
+        }
+        if !said.is_empty() {
+            term::say(said.trim_end());
+        }
+        // What it includes is known only now.
+        if let Some(after) = key.and_then(|key| deps::inputs(&with_command(key, cmd), cwd, source, &depfile)) {
+            stamp::write(object, after.key())?;
+        }
+        Ok(Outcome { log, failure: None })
     }
-    if shell.dry_run {
-        shell.run(&cmd)?;
-        return Ok(Outcome::default());
-    }
-    workdir::create_parent(object)?;
-    stamp::clear(object)?;
-    workdir::remove_file(&depfile)?;
-    let output = shell.run(&cmd)?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let log = format!("$ {}\n{said}", cmd.display());
-    if !output.status.success() {
-        let failure = cause(&format!("`{}` does not compile", source.display()), &said, &output);
-        return Ok(Outcome { log, failure: Some(failure.command(cmd.display())) });
-    }
-    if !said.is_empty() {
-        term::say(said.trim_end());
-    }
-    if let Some(after) = deps::inputs(&key, cwd, source, &depfile) {
-        stamp::write(object, after.key())?;
-    }
-    Ok(Outcome { log, failure: None })
 }
 
 /// `work` on every item, on as many threads as there are processors; answers in the items' order.
-fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+fn in_parallel<'a, T: Sync, R: Send>(items: &'a [T], work: impl Fn(&'a T) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get()).min(items.len());
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(items.len()));

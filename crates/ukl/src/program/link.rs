@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Failure, Result};
+use crate::base::plan::{Made, Plan};
 use crate::base::run::{Cmd, Shell};
 use crate::base::stamp::{self, Inputs as Stamp};
 use crate::base::workdir::{self, ImageDir};
@@ -15,6 +17,7 @@ use crate::manifest::Manifest;
 use crate::program::compile::Objects;
 use crate::program::musl::{self, Sysroot};
 use crate::program::toolchain::Toolchain;
+use crate::program::userland::Userland;
 use crate::program::wrapper::Record;
 
 pub use script::{KNOWN, TEMPLATE};
@@ -28,115 +31,94 @@ pub struct Linked {
     pub twin: PathBuf,
 }
 
+impl Linked {
+    /// Where both come to lie.
+    pub fn of(dir: &ImageDir) -> Self {
+        Linked { relocatable: dir.stage("link").join("program.o"), twin: dir.twin() }
+    }
+
+    fn files(&self) -> [&Path; 2] {
+        [&self.relocatable, &self.twin]
+    }
+}
+
 /// Links the program twice: for ring 3, and into one object for the kernel.
 ///
 /// Errors (class `App`): a library is not found, a symbol is undefined (named, with the object
 /// that wants it) or defined twice, a section would have no place in the kernel.
 pub fn link(
-    shell: &Shell,
-    toolchain: &Toolchain,
-    sysroot: &Sysroot,
+    env: &Env,
+    userland: &Userland,
     manifest: &Manifest,
-    objects: &Objects,
+    objects: &Made<Objects>,
     dir: &ImageDir,
-) -> Result<Linked> {
-    let inputs = Inputs::new(toolchain, sysroot, &objects.files, &manifest.libs)?;
-    let stage = dir.stage("link");
-    let linked = Linked { relocatable: stage.join("program.o"), twin: dir.twin() };
-    let log = dir.log("link");
-    if shell.dry_run {
-        // What is compiled before would be another object.
-        let fresh = |key: Stamp| [&linked.twin, &linked.relocatable].map(|file| stamp::is_fresh(file, key.key()));
-        let known = crate::base::run::announced().is_empty().then(|| inputs.stamp(toolchain, sysroot).ok().map(fresh));
-        if known == Some(Some([true, true])) {
-            return Ok(linked);
-        }
-        for cmd in inputs.commands(toolchain, dir) {
-            shell.run(&cmd)?;
-        }
-        return Ok(linked);
-    }
-    stamp::output(&inputs.stamp(toolchain, sysroot)?, &[&linked.relocatable, &linked.twin], || {
-        workdir::create_dir(&stage)?;
-        workdir::write_atomic(&log, b"")?;
-        // First the twin: an ordinary link reports what a partial link lets pass.
-        let twin = stage.join("twin");
-        step(shell, &inputs, &inputs.executable(&twin), &log)?;
-        step(shell, &inputs, &inputs.whole(&stage.join("whole.o")), &log)?;
-        merge(shell, toolchain, &inputs, &stage, &log)?;
-        workdir::copy_atomic(&twin, &linked.twin)
-    })?;
-    Ok(linked)
+) -> Result<Made<Linked>> {
+    let inputs = Inputs::new(userland, &objects.files, &manifest.libs)?;
+    let (linked, stage, log) = (Linked::of(dir), dir.stage("link"), dir.log("link"));
+    let stamp = if objects.pending { Stamp::pending() } else { inputs.stamp(userland)? };
+    let twin = stage.join("twin");
+    let why = stamp::stale(&stamp, &linked.files());
+    let commands = inputs.commands(userland, &stage, &twin).into();
+    Plan { output: linked, why, commands }.carry_out(&env.shell, |linked, commands: Vec<Cmd>| {
+        stamp::renew(&stamp, &linked.files(), || {
+            workdir::create_dir(&stage)?;
+            workdir::write_atomic(&log, b"")?;
+            // First the twin: an ordinary link reports what a partial link lets pass.
+            let (links, merge) = commands.split_at(commands.len() - 1);
+            links.iter().try_for_each(|cmd| step(&env.shell, &inputs, cmd, &log))?;
+            merged(&env.shell, &inputs, merge, &stage, &log)?;
+            workdir::copy_atomic(&twin, &linked.twin)
+        })?;
+        Ok(linked)
+    })
 }
 
 /// The last step: `whole.o` of the stage's folder becomes `program.o`, its sections merged under private names.
-fn merge(shell: &Shell, toolchain: &Toolchain, inputs: &Inputs, stage: &Path, log: &Path) -> Result<()> {
+fn merged(shell: &Shell, inputs: &Inputs, merge: &[Cmd], stage: &Path, log: &Path) -> Result<()> {
     let text = script::for_program(&workdir::read(&stage.join("whole.o"))?)?;
     workdir::write_atomic(&stage.join("partial.lds"), text.as_bytes())?;
-    let program = stage.join("program.o");
-    step(shell, inputs, &partial(toolchain, stage, &program), log)?;
-    verify(inputs, &program)
+    merge.iter().try_for_each(|cmd| step(shell, inputs, cmd, log))?;
+    verify(inputs, &stage.join("program.o"))
 }
 
 /// The three calls of the linker: the twin, everything in one object, the same object with its sections merged
 /// as the linker script `partial.lds` beside it says.
-pub fn commands(
-    toolchain: &Toolchain,
-    sysroot: &Sysroot,
-    manifest: &Manifest,
-    objects: &[PathBuf],
-    dir: &ImageDir,
-) -> Result<[Cmd; 3]> {
-    Ok(Inputs::new(toolchain, sysroot, objects, &manifest.libs)?.commands(toolchain, dir))
+pub fn commands(userland: &Userland, manifest: &Manifest, objects: &[PathBuf], dir: &ImageDir) -> Result<[Cmd; 3]> {
+    let inputs = Inputs::new(userland, objects, &manifest.libs)?;
+    Ok(inputs.commands(userland, &dir.stage("link"), &dir.twin()))
 }
 
 /// Takes a program that `ukl cc` linked: its twin is the executable itself, its objects were kept.
 ///
 /// Errors (class `App`): a section would have no place in the kernel.
-pub fn recorded(shell: &Shell, toolchain: &Toolchain, record: &Record, dir: &ImageDir) -> Result<Linked> {
-    let stage = dir.stage("link");
-    let linked = Linked { relocatable: stage.join("program.o"), twin: dir.twin() };
-    let log = dir.log("link");
+pub fn recorded(env: &Env, toolchain: &Toolchain, record: &Record, dir: &ImageDir) -> Result<Made<Linked>> {
+    let (linked, stage, log) = (Linked::of(dir), dir.stage("link"), dir.log("link"));
     let files = [workdir::hash_file(&record.object)?, workdir::hash_file(&record.program)?];
-    let key = Stamp::default().with("the compiler", &toolchain.id).with("the linker script", script::TEMPLATE);
-    let key = key.hashed("the program's objects", &files[0]).hashed("the program", &files[1]);
-    stamp::output(&key, &[&linked.relocatable, &linked.twin], || {
-        // Evidence first: how the program's own build linked it.
-        workdir::write_atomic(&log, format!("$ cd {} && {}\n", record.dir.display(), record.command).as_bytes())?;
-        let whole = stage.join("whole.o");
-        workdir::copy_atomic(&record.object, &whole)?;
-        let inputs = Inputs {
-            ld: toolchain.ld.clone(),
-            start: Vec::new(),
-            objects: Vec::new(),
-            archives: Vec::new(),
-            end: whole,
-        };
-        merge(shell, toolchain, &inputs, &stage, &log)?;
-        workdir::copy_atomic(&record.program, &linked.twin)
-    })?;
-    Ok(linked)
+    let stamp = Stamp::default().with("the compiler", &toolchain.id).with("the linker script", script::TEMPLATE);
+    let stamp = stamp.hashed("the program's objects", &files[0]).hashed("the program", &files[1]);
+    let whole = stage.join("whole.o");
+    let why = stamp::stale(&stamp, &linked.files());
+    let commands = vec![partial(toolchain, &stage)];
+    Plan { output: linked, why, commands }.carry_out(&env.shell, |linked, commands| {
+        stamp::renew(&stamp, &linked.files(), || {
+            // Evidence first: how the program's own build linked it.
+            workdir::write_atomic(&log, format!("$ cd {} && {}\n", record.dir.display(), record.command).as_bytes())?;
+            workdir::copy_atomic(&record.object, &whole)?;
+            merged(&env.shell, &Inputs::finished(toolchain, &whole), &commands, &stage, &log)?;
+            workdir::copy_atomic(&record.program, &linked.twin)
+        })?;
+        Ok(linked)
+    })
 }
 
 /// The linker's call for a static ring-3 executable.
-pub fn executable_command(toolchain: &Toolchain, sysroot: &Sysroot, objects: &[PathBuf], output: &Path) -> Result<Cmd> {
-    Ok(Inputs::new(toolchain, sysroot, objects, &[])?.executable(output))
+pub fn executable_command(userland: &Userland, objects: &[PathBuf], output: &Path) -> Result<Cmd> {
+    Ok(Inputs::new(userland, objects, &[])?.executable(output))
 }
 
-/// Links `objects` to the static ring-3 executable `output`, for the guest's own programs.
-pub fn executable(
-    shell: &Shell,
-    toolchain: &Toolchain,
-    sysroot: &Sysroot,
-    objects: &[PathBuf],
-    output: &Path,
-    log: &Path,
-) -> Result<()> {
-    let inputs = Inputs::new(toolchain, sysroot, objects, &[])?;
-    if !shell.dry_run {
-        workdir::create_parent(log)?;
-    }
-    step(shell, &inputs, &inputs.executable(output), log)
+/// Calls the linker for a static ring-3 executable of `objects`, for the guest's own programs.
+pub fn executable(shell: &Shell, userland: &Userland, objects: &[PathBuf], cmd: &Cmd, log: &Path) -> Result<()> {
+    step(shell, &Inputs::new(userland, objects, &[])?, cmd, log)
 }
 
 /// Everything that is linked, in link order.
@@ -149,7 +131,7 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn new(toolchain: &Toolchain, sysroot: &Sysroot, files: &[PathBuf], libs: &[String]) -> Result<Self> {
+    fn new(Userland { toolchain, sysroot }: &Userland, files: &[PathBuf], libs: &[String]) -> Result<Self> {
         let is_archive = |path: &PathBuf| path.extension().is_some_and(|e| e == "a");
         let (mut archives, objects): (Vec<_>, Vec<_>) = files.iter().cloned().partition(is_archive);
         for lib in libs {
@@ -158,6 +140,12 @@ impl Inputs {
         archives.extend([sysroot.lib("libc.a"), toolchain.libgcc.clone()]);
         let start = ["crt1.o", "crti.o"].map(|name| sysroot.lib(name)).to_vec();
         Ok(Inputs { ld: toolchain.ld.clone(), start, objects, archives, end: sysroot.lib("crtn.o") })
+    }
+
+    /// One object that has everything in it.
+    fn finished(toolchain: &Toolchain, whole: &Path) -> Self {
+        let [start, objects, archives] = [const { Vec::new() }; 3];
+        Inputs { ld: toolchain.ld.clone(), start, objects, archives, end: whole.to_owned() }
     }
 
     fn files(&self) -> impl Iterator<Item = &PathBuf> {
@@ -181,14 +169,12 @@ impl Inputs {
     }
 
     /// [`commands`].
-    fn commands(&self, toolchain: &Toolchain, dir: &ImageDir) -> [Cmd; 3] {
-        let stage = dir.stage("link");
-        let partial = partial(toolchain, &stage, &stage.join("program.o"));
-        [self.executable(&dir.twin()), self.whole(&stage.join("whole.o")), partial]
+    fn commands(&self, userland: &Userland, stage: &Path, twin: &Path) -> [Cmd; 3] {
+        [self.executable(twin), self.whole(&stage.join("whole.o")), partial(&userland.toolchain, stage)]
     }
 
     /// All that decides the outputs.
-    fn stamp(&self, toolchain: &Toolchain, sysroot: &Sysroot) -> Result<Stamp> {
+    fn stamp(&self, Userland { toolchain, sysroot }: &Userland) -> Result<Stamp> {
         let mut stamp = Stamp::default().with("the compiler", &toolchain.id).with("the C library", &sysroot.key);
         stamp = stamp.with("the linker script", script::TEMPLATE);
         // The sysroot's own files never change behind its key.
@@ -216,14 +202,14 @@ fn library(sysroot: &Sysroot, lib: &str) -> Result<PathBuf> {
     Err(fail(Class::App, format!("library `{lib}` is not part of the C library")).hint(hint).into())
 }
 
-/// The call of the linker for [`merge`]; what nothing refers to is dropped.
-fn partial(toolchain: &Toolchain, stage: &Path, output: &Path) -> Cmd {
+/// The call of the linker for [`merged`]; what nothing refers to is dropped.
+fn partial(toolchain: &Toolchain, stage: &Path) -> Cmd {
     Cmd::new(&toolchain.ld)
         .args(["-r", "-d", "--gc-sections", "-e", "_start", "--force-group-allocation"])
         .arg("-T")
         .arg(stage.join("partial.lds"))
         .arg("-o")
-        .arg(output)
+        .arg(stage.join("program.o"))
         .arg(stage.join("whole.o"))
 }
 

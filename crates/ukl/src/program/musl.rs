@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::base::cached;
+use crate::base::cached::{self, Work};
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
+use crate::base::plan::Made;
 use crate::base::quote;
 use crate::base::run::{Cmd, Shell};
-use crate::base::workdir::{self, Cache};
+use crate::base::workdir;
 use crate::program::toolchain::Toolchain;
 use crate::supply::debian;
 
@@ -66,35 +68,28 @@ pub const PARTS: [&str; 12] = [
 ///
 /// Errors: class `Host` when the source package cannot be had or a tool is missing; an
 /// interrupted build leaves nothing that a later one would take for an entry.
-pub fn build(shell: &Shell, cache: &Cache, toolchain: &Toolchain) -> Result<Sysroot> {
-    let source = debian::fetch(shell, cache, "musl", &[])?;
+pub fn build(env: &Env, toolchain: &Toolchain) -> Result<Made<Sysroot>> {
+    let source = debian::fetch(env, "musl", &[])?;
     let headers = kernel_headers()?;
     let flags = toolchain.kernel_flags().join(" ");
     let parts = [SITES, AS, CFLAGS, RECIPE, &flags, &source.sha256, &toolchain.id, &headers.version];
     let key = workdir::hash(parts)[..24].to_owned();
-    let sysroot = Sysroot { dir: cache.entry("musl", &key), key };
-    if shell.dry_run && !sysroot.dir.exists() {
-        for cmd in commands(toolchain, &source.tree, &sysroot.dir.join("build"), &sysroot.dir) {
-            shell.run(&cmd)?;
-        }
-        return Ok(sysroot);
-    }
-    cached::entry(cache, "musl", &sysroot.key, |work, out| {
-        make(shell, toolchain, &source.tree, work, out)?;
-        add_kernel_headers(&headers, &out.join("include"))?;
-        add_queue_header(&out.join("include"))
+    let place = |work: &Work| work.dir.join("build");
+    let commands = |work: &Work| Ok(commands(toolchain, &source.tree, &place(work), &work.out).into());
+    let dir = cached::entry(env, "musl", &key, commands, |work, commands| {
+        make(&env.shell, toolchain, commands, &place(work), &work.out)?;
+        add_kernel_headers(&headers, &work.out.join("include"))?;
+        add_queue_header(&work.out.join("include"))
     })?;
-    Ok(sysroot)
+    Ok(dir.map(|dir| Sysroot { dir, key }).behind(&source))
 }
 
-/// Builds out of tree in `work` and leaves the sysroot's files in `out`.
-fn make(shell: &Shell, toolchain: &Toolchain, tree: &Path, work: &Path, out: &Path) -> Result<()> {
+/// Builds out of tree in `build` and leaves the sysroot's files in `out`.
+fn make(shell: &Shell, toolchain: &Toolchain, commands: &[Cmd], build: &Path, out: &Path) -> Result<()> {
     write_hook(toolchain, out)?;
-    let build = work.join("build");
-    workdir::create_dir(&build)?;
-    let log = work.join("musl.log");
-    for cmd in commands(toolchain, tree, &build, out) {
-        run(shell, &cmd.log(&log))?;
+    workdir::create_dir(build)?;
+    for cmd in commands {
+        run(shell, &cmd.clone().log(build.with_extension("log")))?;
     }
     for part in PARTS {
         workdir::copy_atomic(&build.join("lib").join(part), &out.join("lib").join(part))?;

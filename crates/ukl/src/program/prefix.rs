@@ -8,6 +8,7 @@ use formats::sites;
 use goblin::elf::Elf;
 
 use crate::base::error::{fail, Class, Result};
+use crate::base::plan::Made;
 use crate::base::workdir::{self, ImageDir};
 use crate::program::link::Linked;
 
@@ -40,6 +41,11 @@ pub fn prefix(linked: &Linked, dir: &ImageDir) -> Result<Prefixed> {
     let object = dir.stage("prefix").join("program.o");
     workdir::write_if_changed(&object, &bytes)?;
     Ok(Prefixed { object, imports, sites })
+}
+
+/// What [`prefix`] would make of `linked`, as far as that is known without doing it.
+pub fn planned(linked: &Made<Linked>, dir: &ImageDir) -> Made<Prefixed> {
+    Made::later(Prefixed { object: dir.stage("prefix").join("program.o"), imports: Vec::new(), sites: 0 }, linked)
 }
 
 fn app(error: formats::Error) -> anyhow::Error {

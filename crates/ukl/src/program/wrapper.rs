@@ -14,23 +14,24 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::cached;
+use crate::base::cached::{self, Work};
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
+use crate::base::plan::Made;
 use crate::base::quote;
 use crate::base::run::{self, Cmd, Shell};
 use crate::base::workdir::{self, Cache};
-use crate::program::musl::{self, Sysroot};
-use crate::program::toolchain::{self, Toolchain};
+use crate::program::toolchain;
+use crate::program::userland::{self, Userland};
 
 pub use record::{find, Record};
 
 /// Everything that a call of the wrapper has to know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Tools {
-    /// The compiler.
-    pub toolchain: Toolchain,
-    /// The C library.
-    pub sysroot: Sysroot,
+    /// The compiler and the C library.
+    #[serde(flatten)]
+    pub userland: Userland,
     /// The cache entry with the files that build systems and drivers look for.
     pub dir: PathBuf,
 }
@@ -46,6 +47,9 @@ impl Tools {
 const COMPILER: &str = "UKL_COMPILER";
 /// The folder with libraries that were built before, as `--prefix` of their builds.
 const PREFIX: &str = "UKL_PREFIX";
+
+/// The compiler driver for build systems that take no words behind it.
+const DRIVER: &str = "bin/cc";
 
 const LD: &str = "#!/bin/sh\nUKL_COMPILER='@COMPILER@' exec '@UKL@' ld \"$@\"\n";
 const CC: &str = "#!/bin/sh\nUKL_COMPILER='@COMPILER@' exec '@UKL@' cc \"$@\"\n";
@@ -77,11 +81,11 @@ fn cc(words: &[String]) -> Result<u8> {
     let tools = from_env()?;
     let prefix = std::env::var_os(PREFIX).filter(|prefix| !prefix.is_empty()).map(PathBuf::from);
     let args = args::cc(&tools, words, prefix.as_deref())?;
-    Err(run::replace(&Cmd::new(&tools.toolchain.cc).whole_env().args(args)))
+    Err(run::replace(&Cmd::new(&tools.userland.toolchain.cc).whole_env().args(args)))
 }
 
 fn ar(words: &[String]) -> Result<u8> {
-    Err(run::replace(&Cmd::new(&from_env()?.toolchain.ar).whole_env().args(words)))
+    Err(run::replace(&Cmd::new(&from_env()?.userland.toolchain.ar).whole_env().args(words)))
 }
 
 fn ld(words: &[String]) -> Result<u8> {
@@ -90,55 +94,54 @@ fn ld(words: &[String]) -> Result<u8> {
 
 fn from_env() -> Result<Tools> {
     let compiler = std::env::var(COMPILER).ok().filter(|name| !name.is_empty());
-    tools(&Shell::default(), &Cache::from_env()?, compiler.as_deref().unwrap_or("gcc"))
+    let env = Env { shell: Shell::plain(), cache: Cache::from_env()? };
+    Ok(tools(&env, compiler.as_deref().unwrap_or("gcc"))?.value)
 }
 
 /// Toolchain and C library for `compiler`; a build asks a thousand times, so the answer is remembered.
-pub fn tools(shell: &Shell, cache: &Cache, compiler: &str) -> Result<Tools> {
-    let fact = cache.fact(&format!("wrapper-{}", &signature(compiler)?[..16]));
+pub fn tools(env: &Env, compiler: &str) -> Result<Made<Tools>> {
+    let fact = env.cache.fact(&format!("wrapper-{}", &signature(compiler)?[..16]));
     let known = std::fs::read(&fact).ok().and_then(|text| serde_json::from_slice::<Tools>(&text).ok());
-    if let Some(tools) = known.filter(|tools| tools.sysroot.dir.exists() && tools.dir.exists()) {
-        return Ok(tools);
+    if let Some(tools) = known.filter(|tools| tools.userland.sysroot.dir.exists() && tools.dir.exists()) {
+        return Ok(Made::found(tools));
     }
-    let toolchain = toolchain::find(shell, compiler)?;
-    let sysroot = musl::build(shell, cache, &toolchain)?;
-    let tools = with(shell, cache, &toolchain, &sysroot)?;
-    if !shell.dry_run {
-        workdir::write_atomic(&fact, &serde_json::to_vec(&tools)?)?;
+    let userland = userland::find(env, compiler)?;
+    let tools = with(env, &userland)?.behind(&userland);
+    if !tools.pending {
+        workdir::write_atomic(&fact, &serde_json::to_vec(&tools.value)?)?;
     }
     Ok(tools)
 }
 
 /// The wrapper around a toolchain and a C library that are at hand.
-pub fn with(shell: &Shell, cache: &Cache, toolchain: &Toolchain, sysroot: &Sysroot) -> Result<Tools> {
+pub fn with(env: &Env, userland: &Userland) -> Result<Made<Tools>> {
     let ukl = own_program()?;
-    let compiler = toolchain.cc.display().to_string();
-    let parts = [LD, CC, CONFIG_SITE, CMAKE, &ukl, &compiler, &sysroot.key];
+    let compiler = userland.toolchain.cc.display().to_string();
+    let parts = [LD, CC, CONFIG_SITE, CMAKE, &ukl, &compiler, &userland.sysroot.key];
     let key = workdir::hash(parts)[..16].to_owned();
-    let tools = Tools { toolchain: toolchain.clone(), sysroot: sysroot.clone(), dir: cache.entry("wrapper", &key) };
-    if shell.dry_run {
-        return Ok(tools);
-    }
-    cached::entry(cache, "wrapper", &key, |_, out| {
+    // Its files name the folder that it will be in.
+    let driver = env.cache.entry("wrapper", &key).join(DRIVER);
+    let fill = |work: &Work, _: &[Cmd]| {
         let words = [("@UKL@", quote::in_quotes(&ukl)), ("@COMPILER@", quote::in_quotes(&compiler))];
-        for (name, text) in [("hook/ld", LD), ("bin/cc", CC)] {
+        for (name, text) in [("hook/ld", LD), (DRIVER, CC)] {
             let text = words.iter().fold(text.to_owned(), |text, (word, value)| text.replace(word, value));
-            workdir::write_script(&out.join(name), &text)?;
+            workdir::write_script(&work.out.join(name), &text)?;
         }
-        workdir::write_atomic(&out.join("config.site"), CONFIG_SITE.as_bytes())?;
-        let cmake = CMAKE.replace("@CC@", &tools.file("bin/cc").display().to_string());
-        workdir::write_atomic(&out.join("toolchain.cmake"), cmake.as_bytes())?;
+        workdir::write_atomic(&work.out.join("config.site"), CONFIG_SITE.as_bytes())?;
+        let cmake = CMAKE.replace("@CC@", &driver.display().to_string());
+        workdir::write_atomic(&work.out.join("toolchain.cmake"), cmake.as_bytes())?;
         // The host's libraries are not for us: without a prefix, pkg-config finds nothing.
-        workdir::create_dir(&out.join("pkgconfig"))
-    })?;
-    Ok(tools)
+        workdir::create_dir(&work.out.join("pkgconfig"))
+    };
+    let dir = cached::entry(env, "wrapper", &key, |_| Ok(Vec::new()), fill)?;
+    Ok(dir.map(|dir| Tools { userland: userland.clone(), dir }))
 }
 
 /// The variables that put the wrapper into a build; `prefix` has what was built before.
 pub fn environment(tools: &Tools, prefix: Option<&Path>) -> Result<Vec<(&'static str, String)>> {
     let text = |path: PathBuf| path.display().to_string();
     let ukl = own_program()?;
-    let ranlib = text(tools.toolchain.ar.with_file_name("ranlib"));
+    let ranlib = text(tools.userland.toolchain.ar.with_file_name("ranlib"));
     let pkgconfig = match prefix {
         Some(prefix) => ["lib/pkgconfig", "share/pkgconfig"].map(|dir| text(prefix.join(dir))).join(":"),
         None => text(tools.file("pkgconfig")),
@@ -151,7 +154,7 @@ pub fn environment(tools: &Tools, prefix: Option<&Path>) -> Result<Vec<(&'static
         ("CMAKE_TOOLCHAIN_FILE", text(tools.file("toolchain.cmake"))),
         ("PKG_CONFIG_LIBDIR", pkgconfig),
         ("PKG_CONFIG_PATH", String::new()),
-        (COMPILER, text(tools.toolchain.cc.clone())),
+        (COMPILER, text(tools.userland.toolchain.cc.clone())),
     ];
     if let Some(prefix) = prefix {
         env.push((PREFIX, text(prefix.to_owned())));

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::base::cached;
+use crate::base::cached::{self, Work};
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
+use crate::base::plan::Made;
 use crate::base::run::{Cmd, Shell};
-use crate::base::workdir::{self, Cache};
+use crate::base::workdir;
 use crate::manifest::Condition;
 
 /// A package's unpacked, unmodified source.
@@ -19,54 +21,57 @@ pub struct Package {
     pub sha256: String,
 }
 
+/// What such an entry of the cache is called.
+const KIND: &str = "debian-source";
+
 /// Fetches the newest source package `name` of this host's distribution that meets all of `wanted`,
 /// or finds it in the cache.
 ///
 /// Errors (class `Host`): no such package or version, the archives cannot be reached.
-pub fn fetch(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition]) -> Result<Package> {
-    get_or_renew(shell, cache, name, wanted, false)
-}
-
-/// As [`fetch`], but asks the archives although the cache has an answer; that stays when they cannot be reached.
-pub fn renew(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition]) -> Result<Package> {
-    get_or_renew(shell, cache, name, wanted, true)
-}
-
-/// What such an entry of the cache is called.
-const KIND: &str = "debian-source";
-
-fn get_or_renew(shell: &Shell, cache: &Cache, name: &str, wanted: &[Condition], renew: bool) -> Result<Package> {
+pub fn fetch(env: &Env, name: &str, wanted: &[Condition]) -> Result<Made<Package>> {
     let lists = source_lists(Path::new("/etc/apt"))?;
-    // Another distribution, or another release of this one, is another source.
-    let parts = lists.iter().chain(wanted).flat_map(|(first, second)| [first.as_str(), second.as_str()]);
-    let key = workdir::hash(parts.chain([name]))[..24].to_owned();
-    let entry = cache.entry(KIND, &key);
-    if shell.dry_run && (renew || !entry.exists()) {
-        for cmd in [update_command(&entry), get_command(&entry, &format!("{name}=VERSION"))] {
-            shell.run(&cmd)?;
-        }
-        return Ok(Package { tree: entry.join("tree"), sha256: String::new() });
-    }
-    let fill = |work: &Path, out: &Path| {
-        let sha256 = download(shell, &lists, name, wanted, work)?;
-        workdir::write_atomic(&out.join("sha256"), sha256.as_bytes())
+    // Which version there is, only the archives know.
+    let commands = |work: &Work| {
+        let dsc = work.dir.join(PACKAGE).join(format!("{name}_VERSION.dsc"));
+        let (update, get) = (update_command(&work.dir), get_command(&work.dir, &format!("{name}=VERSION")));
+        Ok(vec![update, get, unpack_command(&dsc, &tree(&work.out))])
     };
-    let entry = match renew {
-        true => cached::renewed(cache, KIND, &key, fill)?,
-        false => cached::entry(cache, KIND, &key, fill)?,
-    };
-    let sha256 = String::from_utf8(workdir::read(&entry.join("sha256"))?)?;
-    Ok(Package { tree: entry.join("tree"), sha256 })
+    let fill = |work: &Work, _: &[Cmd]| download(&env.shell, &lists, name, wanted, work);
+    let entry = cached::entry(env, KIND, &key(&lists, name, wanted), commands, fill)?;
+    // Of what is not there yet, nobody knows the content.
+    let sha256 = if entry.pending { String::new() } else { String::from_utf8(workdir::read(&sum(&entry))?)? };
+    Ok(entry.map(|entry| Package { tree: tree(&entry), sha256 }))
 }
 
-/// Downloads, verifies and unpacks into `work/out/tree`; the answer is [`Package::sha256`].
+/// Asks the archives although the cache has an answer; that stays when they cannot be reached.
+pub fn renew(env: &Env, name: &str, wanted: &[Condition]) -> Result<()> {
+    let lists = source_lists(Path::new("/etc/apt"))?;
+    let fill = |work: &Work| download(&env.shell, &lists, name, wanted, work);
+    cached::renewed(&env.cache, KIND, &key(&lists, name, wanted), fill).map(drop)
+}
+
+/// Another distribution, or another release of this one, is another source.
+fn key(lists: &[(String, String)], name: &str, wanted: &[Condition]) -> String {
+    let parts = lists.iter().chain(wanted).flat_map(|(first, second)| [first.as_str(), second.as_str()]);
+    workdir::hash(parts.chain([name]))[..24].to_owned()
+}
+
+fn tree(entry: &Path) -> PathBuf {
+    entry.join("tree")
+}
+
+fn sum(entry: &Path) -> PathBuf {
+    entry.join("sha256")
+}
+
+/// Downloads, verifies and unpacks; what [`Package::sha256`] says stands beside the tree.
 fn download(
     shell: &Shell,
     lists: &[(String, String)],
     name: &str,
     wanted: &[Condition],
-    work: &Path,
-) -> Result<String> {
+    Work { dir: work, out }: &Work,
+) -> Result<()> {
     for (name, text) in lists {
         workdir::write_atomic(&work.join(LISTS).join(name), text.as_bytes())?;
     }
@@ -82,10 +87,10 @@ fn download(
     let text = String::from_utf8(workdir::read(&dsc)?)?;
     let files = checksums(&text);
     verify(&package, &files)?;
-    let unpack = unpack_command(&dsc, &work.join("out/tree"));
+    let unpack = unpack_command(&dsc, &tree(out));
     let context = || format!("unpacking `{name}` needs `apt-get install --yes dpkg-dev`");
     shell.check(&unpack, Class::Host).with_context(context)?;
-    Ok(workdir::hash(files.iter().map(|(sha256, _)| sha256)))
+    workdir::write_atomic(&sum(out), workdir::hash(files.iter().map(|(sha256, _)| sha256)).as_bytes())
 }
 
 /// Where apt reads the names of archives, below the private folder.

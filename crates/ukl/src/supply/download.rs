@@ -3,16 +3,10 @@
 use std::path::Path;
 
 use crate::base::error::{fail, Class, Result};
-use crate::base::run::{Cmd, Shell};
+use crate::base::run::Cmd;
 use crate::base::workdir;
 
-/// Downloads `url` to `file`. `file://` is a copy. Errors are of class `Host`.
-pub fn to_file(shell: &Shell, url: &str, file: &Path) -> Result<()> {
-    shell.check(&command(url, file)?, Class::Host)?;
-    Ok(())
-}
-
-/// The call that downloads `url` to `file`.
+/// The call that downloads `url` to `file`; `file://` is a copy. Error (class `Host`): there is no such program.
 pub fn command(url: &str, file: &Path) -> Result<Cmd> {
     let curl = ["--fail", "--location", "--silent", "--show-error", "--output"];
     // The first that is there; both take the rest from their environment (proxies, certificates).
@@ -46,6 +40,7 @@ pub fn verify(url: &str, file: &Path, sha256: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::run::Shell;
 
     #[test]
     fn a_file_with_another_checksum_is_refused() {
@@ -53,7 +48,7 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         std::fs::write(&from, "abc").unwrap();
         let url = format!("file://{}", from.display());
-        to_file(&Shell::default(), &url, &to).unwrap();
+        Shell::plain().check(&command(&url, &to).unwrap(), Class::Host).unwrap();
         verify(&url, &to, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad").unwrap();
         assert!(verify(&url, &to, "00").unwrap_err().to_string().starts_with("checksum of `file://"));
     }

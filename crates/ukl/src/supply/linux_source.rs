@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::base::cached;
+use crate::base::cached::{self, Work};
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
-use crate::base::run::Shell;
+use crate::base::plan::Made;
+use crate::base::run::Cmd;
 use crate::base::workdir::{self, Cache};
 use crate::manifest::{KernelSource, KernelSpec};
 
@@ -37,24 +39,21 @@ const UNUSED: [&str; 5] =
 ///
 /// Errors: no such package, tree or tarball, a wrong checksum, a full disk (class `Host`); not a
 /// kernel, or another version than the manifest says (class `Kernel`).
-pub fn fetch(shell: &Shell, cache: &Cache, spec: &KernelSpec) -> Result<Source> {
-    let source = match &spec.source {
-        KernelSource::Debian => tarball::debian(shell, cache, &spec.version),
-        KernelSource::Local(path) if path.is_dir() => tree::copy(shell, cache, path),
-        KernelSource::Local(path) => tarball::local(shell, cache, path),
-        KernelSource::Url { url, sha256 } => tarball::url(shell, cache, url, sha256),
+pub fn fetch(env: &Env, spec: &KernelSpec) -> Result<Made<Source>> {
+    let tree = match &spec.source {
+        KernelSource::Debian => tarball::debian(env, &spec.version),
+        KernelSource::Local(path) if path.is_dir() => tree::copy(env, path),
+        KernelSource::Local(path) => tarball::local(env, path),
+        KernelSource::Url { url, sha256 } => tarball::url(env, url, sha256),
     }?;
-    if shell.dry_run && !source.exists() {
-        // Nothing was unpacked: later stages get a name to show in their commands.
-        return Ok(Source { hash: key_of(&source), tree: source, version: spec.version.clone() });
-    }
-    let version = version(&source)?;
+    // Of a tree that is not there yet, later stages get what the manifest says.
+    let version = if tree.pending { spec.version.clone() } else { version(&tree)? };
     if version != spec.version && !version.starts_with(&format!("{}.", spec.version)) {
         let text = format!("the kernel source is Linux {version}, the manifest says {}", spec.version);
         let hint = "set `version` in the manifest's [kernel] to the source's line, if ukl has patches for it";
         return Err(fail(Class::Kernel, text).hint(hint).into());
     }
-    Ok(Source { hash: key_of(&source), tree: source, version })
+    Ok(tree.map(|tree| Source { hash: key_of(&tree), tree, version }))
 }
 
 /// SHA-256 of the tarball of the distribution's `package`, as far as it is known.
@@ -76,22 +75,18 @@ fn key_of(entry: &Path) -> String {
     entry.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The cache entry for something that hashes to `hash`, made by `fill` unless it is there.
-///
-/// `fill` gets an empty folder and leaves the tree in it.
-fn entry(shell: &Shell, cache: &Cache, hash: &str, fill: &dyn Fn(&Path) -> Result<()>) -> Result<PathBuf> {
+/// The cache entry for something that hashes to `hash`: `fill` calls `commands` and leaves the tree in the entry.
+fn entry(
+    env: &Env,
+    hash: &str,
+    commands: impl Fn(&Work) -> Result<Vec<Cmd>>,
+    fill: impl FnOnce(&Work, &[Cmd]) -> Result<()>,
+) -> Result<Made<PathBuf>> {
     let key = workdir::hash(["source-1", hash, &UNUSED.join(" ")])[..16].to_owned();
-    if shell.dry_run {
-        let entry = cache.entry("source", &key);
-        if !entry.exists() {
-            fill(&entry)?;
-        }
-        return Ok(entry);
-    }
-    cached::entry(cache, "source", &key, |_, tree| {
-        fill(tree)?;
+    cached::entry(env, "source", &key, commands, |work, commands| {
+        fill(work, commands)?;
         // A tree that is no kernel must not stay in the cache.
-        version(tree).map(|_| ())
+        version(&work.out).map(drop)
     })
 }
 

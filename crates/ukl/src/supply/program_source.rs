@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use walkdir::WalkDir;
 
-use crate::base::cached;
+use crate::base::cached::{self, Work};
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
-use crate::base::run::{Cmd, Shell};
-use crate::base::workdir::{self, Cache};
+use crate::base::plan::Made;
+use crate::base::run::Cmd;
+use crate::base::workdir;
 use crate::manifest::{Origin, Upstream};
 use crate::supply::debian;
 use crate::supply::download;
@@ -27,36 +29,32 @@ pub struct Tree {
 /// Fetches what `upstream` names, once.
 ///
 /// Errors: no such package, file or folder, a wrong checksum (class `Host`).
-pub fn fetch(shell: &Shell, cache: &Cache, upstream: &Upstream) -> Result<Tree> {
+pub fn fetch(env: &Env, upstream: &Upstream) -> Result<Made<Tree>> {
     let name = upstream.name.clone();
     match &upstream.origin {
         Origin::Debian { package, version } => {
-            let package = debian::fetch(shell, cache, package, version)?;
-            Ok(Tree { name, tree: package.tree, hash: package.sha256 })
+            let package = debian::fetch(env, package, version)?;
+            Ok(package.map(|package| Tree { name, tree: package.tree, hash: package.sha256 }))
         }
         Origin::Url { url, sha256 } => {
-            let tree = tarball(shell, cache, url, sha256)?;
-            Ok(Tree { name, tree, hash: sha256.clone() })
+            let tree = tarball(env, url, sha256)?;
+            Ok(tree.map(|tree| Tree { name, tree, hash: sha256.clone() }))
         }
-        Origin::Local(tree) => Ok(Tree { name, tree: tree.clone(), hash: fingerprint(tree)? }),
+        Origin::Local(tree) => Ok(Made::found(Tree { name, tree: tree.clone(), hash: fingerprint(tree)? })),
     }
 }
 
-fn tarball(shell: &Shell, cache: &Cache, url: &str, sha256: &str) -> Result<PathBuf> {
+fn tarball(env: &Env, url: &str, sha256: &str) -> Result<Made<PathBuf>> {
     let key = workdir::hash(["tarball-1", sha256])[..24].to_owned();
-    let entry = cache.entry("upstream", &key);
-    if shell.dry_run && !entry.exists() {
-        let file = entry.with_extension("tarball");
-        download::to_file(shell, url, &file)?;
-        shell.run(&unpack_command(&file, &entry))?;
-        return Ok(entry);
-    }
-    cached::entry(cache, "upstream", &key, |work, out| {
-        let file = work.join("tarball");
-        download::to_file(shell, url, &file)?;
-        download::verify(url, &file, sha256)?;
-        shell.check(&unpack_command(&file, out), Class::Host)?;
-        Ok(())
+    let file = |work: &Work| work.dir.join("tarball");
+    let commands = |work: &Work| {
+        let file = file(work);
+        Ok(vec![download::command(url, &file)?, unpack_command(&file, &work.out)])
+    };
+    cached::entry(env, "upstream", &key, commands, |work, commands| {
+        env.shell.check_all(&commands[..1], Class::Host)?;
+        download::verify(url, &file(work), sha256)?;
+        env.shell.check_all(&commands[1..], Class::Host)
     })
 }
 

@@ -159,9 +159,6 @@ impl Report {
 /// Installs `packages` with apt-get, as root or through `sudo -n`.
 pub fn install(shell: &Shell, cache: &Cache, packages: &[&str]) -> Result<()> {
     let log = cache.log("doctor");
-    if !shell.dry_run {
-        crate::base::workdir::create_parent(&log)?;
-    }
     // SAFETY: geteuid takes nothing and cannot fail.
     let root = unsafe { libc::geteuid() } == 0;
     let apt = |args: &[&str]| {

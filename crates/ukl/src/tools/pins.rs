@@ -39,24 +39,23 @@ const HEAD: &str = "# Written by ukl: the sources of the distribution that this 
 ///
 /// With `kernel`, the kernel's is among them.
 pub fn observe(env: &Env, manifest: &Manifest, kernel: bool) -> Result<Vec<Pin>> {
-    let Env { shell, cache } = env;
     let mut pins = Vec::new();
-    let mut add = |package: &str, found: debian::Package| -> Result<()> {
+    let mut add = |package: &str, found: &debian::Package| -> Result<()> {
         let version = version(&found.tree)?;
-        pins.push(Pin { package: package.to_owned(), version, sha256: found.sha256 });
+        pins.push(Pin { package: package.to_owned(), version, sha256: found.sha256.clone() });
         Ok(())
     };
-    add("musl", debian::fetch(shell, cache, "musl", &[])?)?;
+    add("musl", &*debian::fetch(env, "musl", &[])?)?;
     for upstream in &manifest.upstream {
         if let Origin::Debian { package, version } = &upstream.origin {
-            add(package, debian::fetch(shell, cache, package, version)?)?;
+            add(package, &*debian::fetch(env, package, version)?)?;
         }
     }
     if kernel && manifest.kernel.source == KernelSource::Debian {
-        let found = linux_source::fetch(shell, cache, &manifest.kernel)?;
+        let found = linux_source::fetch(env, &manifest.kernel)?.value;
         let package = format!("linux-source-{}", manifest.kernel.version);
         // An old cache entry does not know its tarball: then its own key has to do.
-        let sha256 = linux_source::checksum(cache, &package)?.unwrap_or(found.hash);
+        let sha256 = linux_source::checksum(&env.cache, &package)?.unwrap_or(found.hash);
         pins.push(Pin { package, version: found.version, sha256 });
     }
     Ok(pins)
@@ -121,15 +120,14 @@ pub fn write(dir: &Path, found: Vec<Pin>, anew: bool) -> Result<()> {
 
 /// Asks the distribution anew for every source that it offers, and locks what came.
 pub fn update(env: &Env, manifest: &Manifest) -> Result<Vec<Pin>> {
-    let Env { shell, cache } = env;
-    debian::renew(shell, cache, "musl", &[])?;
+    debian::renew(env, "musl", &[])?;
     for upstream in &manifest.upstream {
         if let Origin::Debian { package, version } = &upstream.origin {
-            debian::renew(shell, cache, package, version)?;
+            debian::renew(env, package, version)?;
         }
     }
     if manifest.kernel.source == KernelSource::Debian {
-        linux_source::forget(cache, &format!("linux-source-{}", manifest.kernel.version))?;
+        linux_source::forget(&env.cache, &format!("linux-source-{}", manifest.kernel.version))?;
     }
     let pins = observe(env, manifest, true)?;
     write(&manifest.dir, pins.clone(), true)?;

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
-use crate::base::run::Shell;
 use crate::base::workdir::ImageDir;
 use crate::image::folder::{self, Image, Parts};
 use crate::image::initrd::Initrd;
@@ -26,6 +25,7 @@ use crate::manifest::{KernelSource, Manifest};
 use crate::program::archive::AppArchive;
 use crate::program::musl::Sysroot;
 use crate::program::toolchain::{self, Toolchain};
+use crate::program::userland::Userland;
 use crate::tools::pins::Pin;
 
 use text::{placeholder, Text};
@@ -33,8 +33,7 @@ use text::{placeholder, Text};
 /// What the parts of the script share.
 struct Plan<'a> {
     manifest: &'a Manifest,
-    toolchain: Toolchain,
-    sysroot: Sysroot,
+    userland: Userland,
     /// The image folder.
     dir: ImageDir,
     configured: Configured,
@@ -48,7 +47,7 @@ struct Plan<'a> {
 /// plain commands; (class `Host`): no compiler.
 pub fn script(env: &Env, manifest: &Manifest, pins: &[Pin], ukl: &str, objcopy: bool) -> Result<String> {
     check(manifest)?;
-    let looking = Shell { dry_run: true, ..env.shell };
+    let looking = env.shell.looking();
     let toolchain = toolchain::find(&looking, &manifest.compiler)?;
     let place = |name: &str| PathBuf::from(placeholder(name));
     let patched = PatchedSource {
@@ -59,10 +58,9 @@ pub fn script(env: &Env, manifest: &Manifest, pins: &[Pin], ukl: &str, objcopy: 
     };
     let plan = Plan {
         manifest,
-        sysroot: Sysroot { dir: place("SYSROOT"), key: String::new() },
         dir: ImageDir::at(place("OUT")),
         configured: config::in_folder(&looking, &patched, place("KBUILD"), &toolchain),
-        toolchain,
+        userland: Userland { toolchain, sysroot: Sysroot { dir: place("SYSROOT"), key: String::new() } },
         pins,
         objcopy,
     };
@@ -107,7 +105,7 @@ fn check(manifest: &Manifest) -> Result<()> {
 /// Everything that is a variable in the script, but for what every script sets itself.
 fn names(plan: &Plan) -> Vec<(String, &'static str)> {
     let path = |path: &Path| path.display().to_string();
-    let Toolchain { cc, ld, ar, include, libgcc, .. } = &plan.toolchain;
+    let Toolchain { cc, ld, ar, include, libgcc, .. } = &plan.userland.toolchain;
     let mut names: Vec<(String, &'static str)> = PLACES.iter().map(|(name, _, _)| (placeholder(name), *name)).collect();
     names.extend(["new", "apt", "dsc", "patch"].map(|name| (placeholder(name), name)));
     names.push((path(&plan.manifest.dir), "APP"));
@@ -163,7 +161,7 @@ fn head(text: &Text, plan: &Plan, ukl: &str) -> String {
         }
     }
     head.line(&format!("UKL=${{UKL:-{}}}", head.word(ukl)));
-    let Toolchain { cc, ld, ar, include, libgcc, .. } = &plan.toolchain;
+    let Toolchain { cc, ld, ar, include, libgcc, .. } = &plan.userland.toolchain;
     let own = [
         ("CC", cc),
         ("KERNEL_CC", &plan.configured.cc),
@@ -201,13 +199,14 @@ mkdir -p "$OUT""#;
 
 /// QEMU.
 fn machine(text: &mut Text, env: &Env, plan: &Plan, patched: &PatchedSource) -> Result<()> {
-    let Plan { manifest, toolchain, dir, configured, .. } = plan;
+    let Plan { manifest, dir, configured, .. } = plan;
+    let toolchain = &plan.userland.toolchain;
     let archive = &AppArchive { path: dir.archive(), sha256: String::new() };
     let kernel = &Kernel { bzimage: dir.bzimage(), vmlinux: dir.vmlinux(), config: dir.kernel_config() };
     let initrd = &Initrd { path: dir.initrd() };
     let parts = Parts { manifest, toolchain, archive, patched, configured, kernel, initrd };
     let image = Image { dir: dir.clone(), info: folder::describe(&parts, Default::default()) };
-    let planned = Env { shell: Shell { dry_run: true, ..env.shell }, cache: env.cache.clone() };
+    let planned = Env { shell: env.shell.looking(), cache: env.cache.clone() };
     // A person sits at the console of what the script boots.
     let request = Request::new(What::Program(None));
     let cmd = machine::resolve(&planned, &image, &request, Input::Lines, &dir.run())?.command(None);

@@ -33,15 +33,14 @@ pub struct Kernel {
 
 /// Finds the patched kernel of `manifest` and reads its options.
 pub fn open(env: &Env, manifest: &Manifest) -> Result<Kernel> {
-    let Env { shell, cache } = env;
     let spec = manifest.kernel.clone();
-    let toolchain = toolchain::find(shell, &manifest.compiler)?;
-    let source = linux_source::fetch(shell, cache, &spec)?;
-    let patched = patch::apply(shell, cache, &source, &spec.version)?;
-    let scratch = config::scratch(shell, cache, &patched, &toolchain)?;
+    let toolchain = toolchain::find(&env.shell, &manifest.compiler)?;
+    let source = linux_source::fetch(env, &spec)?;
+    let patched = patch::apply(env, &source, &spec.version)?;
+    let scratch = config::scratch(env, &patched, &toolchain)?;
     let read = |name: &str| fs::read_to_string(patched.tree.join(name)).ok();
     let options = Options::read("Kconfig", "x86", &read);
-    Ok(Kernel { options, spec, scratch, shell: *shell })
+    Ok(Kernel { options, spec, scratch, shell: env.shell.clone() })
 }
 
 impl Kernel {

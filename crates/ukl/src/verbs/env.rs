@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{json, Value};
 
 use super::answer::Answer;
+use crate::base::env::Env;
 use crate::base::error::Result;
 use crate::base::quote;
 use crate::base::run::Shell;
@@ -25,8 +26,8 @@ pub struct EnvArgs {
 
 /// The variables, as a shell reads them.
 pub(super) fn env(shell: &Shell, args: &EnvArgs) -> Result<Answer> {
-    let cache = Cache::from_env()?;
-    let tools = wrapper::tools(shell, &cache, &args.compiler)?;
+    let env = Env { shell: shell.clone(), cache: Cache::from_env()? };
+    let tools = wrapper::tools(&env, &args.compiler)?;
     let prefix = args.prefix.as_ref().map(std::path::absolute).transpose()?;
     let variables = wrapper::environment(&tools, prefix.as_deref())?;
     let line = |(key, value): &(&str, String)| format!("export {key}='{}'\n", quote::in_quotes(value));

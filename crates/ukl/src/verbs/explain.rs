@@ -11,8 +11,6 @@ use super::options::{BuildOptions, ProjectOption, Target};
 use super::{images, project};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
-use crate::base::run::Shell;
-use crate::base::term;
 use crate::manifest;
 use crate::pipeline::{self, Clock, Stage};
 use crate::tools::settings;
@@ -58,31 +56,22 @@ fn option(env: &Env, args: &ExplainArgs, text: &str) -> Result<Answer> {
     Ok(Answer::new(origin.text(), json!({ "option": origin })))
 }
 
-/// The pipeline as a dry run that shows no command: which stages would call one, and why.
+/// The pipeline as a dry run that shows no command: which stages would make something, and why.
 fn stages(env: Env, target: &Target) -> Result<Answer> {
     let manifest = images::manifest(target, &BuildOptions::default())?;
     let dir = project::image_dir(target, &manifest)?;
-    term::hide_commands();
-    let env = Env { shell: Shell { dry_run: true, ..env.shell }, ..env };
+    let env = Env { shell: env.shell.looking(), ..env };
     let mut clock = Clock::silent();
     pipeline::image(&env, &manifest, &dir, &mut clock, &mut |_| ())?;
-    let mut earlier = false;
     let mut text = String::new();
     let mut list = Vec::new();
-    for Stage { name, ran, why, .. } in &clock.stages {
-        let again = *ran || !why.is_empty();
-        let why = match why.is_empty() {
-            false => why.clone(),
-            true if !again => Vec::new(),
-            true if earlier => vec!["what it is made from is made again".to_owned()],
-            true => vec!["not in the cache".to_owned()],
-        };
+    for Stage { name, why, .. } in &clock.stages {
+        let again = !why.is_empty();
         let state = if again { "again" } else { "up to date" };
         text.push_str(format!("{name:<10} {state:<11} {}", why.first().cloned().unwrap_or_default()).trim_end());
         text.push('\n');
         why.iter().skip(1).for_each(|line| text.push_str(&format!("{:<22} {line}\n", "")));
         list.push(json!({ "name": name, "again": again, "why": why }));
-        earlier |= again;
     }
     Ok(Answer::new(text, json!({ "folder": dir.root(), "stages": list })))
 }

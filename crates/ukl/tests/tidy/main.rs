@@ -106,6 +106,22 @@ fn only_workdir_names_our_paths() {
 }
 
 #[test]
+fn what_is_process_wide_decides_nothing() {
+    // Signals and the terminal are the process's own; everything else is a value that somebody passes.
+    let (own, state) = (["base/run/interrupt", "base/term"], ["Mutex", "Atomic", "Once", "Lazy", "Cell", "RwLock"]);
+    let mut wrong = Vec::new();
+    for path in rust_files("crates/ukl/src").iter().filter(|path| !own.iter().any(|room| in_room(path, room))) {
+        let text = read(path);
+        let is_state = |line: &str| line.contains("static mut ") || line.contains("thread_local!");
+        let is_static = |line: &str| line.trim_start().trim_start_matches("pub ").starts_with("static ");
+        let found = code(without_tests(&text))
+            .filter(|(_, line)| is_state(line) || is_static(line) && state.iter().any(|word| line.contains(word)));
+        wrong.extend(found.map(|(n, _)| format!("{}:{n}", short(path))));
+    }
+    assert_none("pass the value, or return it", wrong);
+}
+
+#[test]
 fn stages_do_not_print() {
     let mut wrong = Vec::new();
     for path in rust_files("crates/ukl/src") {

@@ -13,7 +13,7 @@ use ukl::machine::Request;
 use ukl::manifest::{self, Disk, Manifest, Share, Storage};
 use ukl::pipeline::{self, Clock};
 
-pub const SHELL: Shell = Shell { verbose: false, dry_run: false };
+pub const SHELL: Shell = Shell::plain();
 
 pub fn env() -> Env {
     Env { shell: SHELL, cache: Cache::from_env().unwrap() }

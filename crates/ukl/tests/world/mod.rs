@@ -13,11 +13,11 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::Value;
-use ukl::base::run::Shell;
+use ukl::base::env::Env;
 use ukl::base::workdir::{Cache, Guests};
 use ukl::kernel::patch;
 use ukl::manifest::{KernelSource, KernelSpec};
-use ukl::program::{musl, toolchain};
+use ukl::program::userland;
 use ukl::supply::linux_source;
 
 pub use images::*;
@@ -78,7 +78,7 @@ impl Done {
 
 /// Makes what all builders share: the C library and the patched kernel tree.
 fn fill(cache: &Cache) -> ukl::base::error::Result<()> {
-    let shell = Shell::default();
+    let env = Env { shell: SHELL, cache: cache.clone() };
     let spec = KernelSpec {
         version: "6.12".into(),
         source: KernelSource::Debian,
@@ -86,9 +86,9 @@ fn fill(cache: &Cache) -> ukl::base::error::Result<()> {
         storage: false,
         debug: false,
     };
-    let source = linux_source::fetch(&shell, cache, &spec)?;
-    patch::apply(&shell, cache, &source, &spec.version)?;
-    musl::build(&shell, cache, &toolchain::find(&shell, "gcc")?)?;
+    let source = linux_source::fetch(&env, &spec)?;
+    patch::apply(&env, &source, &spec.version)?;
+    userland::find(&env, "gcc")?;
     Ok(())
 }
 

@@ -6,14 +6,15 @@ use anyhow::Context;
 use formats::newc::{self, Entry, Kind};
 
 use super::files::guest_entries;
-use crate::base::cached;
+use crate::base::cached::{self, Work};
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
-use crate::base::run::{Cmd, Shell};
-use crate::base::workdir::{self, Cache};
+use crate::base::plan::Made;
+use crate::base::run::Cmd;
+use crate::base::workdir;
 use crate::manifest::Manifest;
 use crate::program::link;
-use crate::program::musl::Sysroot;
-use crate::program::toolchain::Toolchain;
+use crate::program::userland::Userland;
 
 const LIST: &str = include_str!("../../../../../initrd/files.list");
 /// What init is compiled from.
@@ -35,44 +36,35 @@ pub const FILES: [(&str, &str); 4] = [
 const CFLAGS: [&str; 4] = ["-std=gnu11", "-Os", "-Wall", "-Wextra"];
 
 /// The compiled init.
-pub(super) fn init(shell: &Shell, cache: &Cache, toolchain: &Toolchain, sysroot: &Sysroot) -> Result<PathBuf> {
-    program(shell, cache, toolchain, sysroot, "init", &SOURCES)
+pub(super) fn init(env: &Env, userland: &Userland) -> Result<Made<PathBuf>> {
+    program(env, userland, "init", &SOURCES)
 }
 
 /// A program of ours for the guest, compiled once: an ordinary static one for ring 3.
 ///
 /// `sources` are the names and texts of its files; what it is called is also the kind of its entry in the cache.
-pub fn program(
-    shell: &Shell,
-    cache: &Cache,
-    toolchain: &Toolchain,
-    sysroot: &Sysroot,
-    name: &str,
-    sources: &[(&str, &str)],
-) -> Result<PathBuf> {
+pub fn program(env: &Env, userland: &Userland, name: &str, sources: &[(&str, &str)]) -> Result<Made<PathBuf>> {
     let (flags, version) = (CFLAGS.join(" "), format!("{name}-2"));
-    let mut parts = vec![version.as_str(), &flags, &sysroot.key, &toolchain.id];
+    let mut parts = vec![version.as_str(), &flags, &userland.sysroot.key, &userland.toolchain.id];
     parts.extend(sources.iter().flat_map(|(name, text)| [*name, *text]));
     let key = workdir::hash(parts)[..16].to_owned();
-    let make = |dir: &Path| -> Result<()> {
-        shell.check(&compile(toolchain, sysroot, dir, sources), Class::Host)?;
-        let objects = objects(dir, sources);
-        link::executable(shell, toolchain, sysroot, &objects, &dir.join(name), &dir.join("link.log"))
-    };
-    if shell.dry_run {
-        let entry = cache.entry(name, &key);
-        if !entry.exists() {
-            make(&entry)?;
-        }
-        return Ok(entry.join(name));
-    }
-    let entry = cached::entry(cache, name, &key, |_, out| {
+    let commands = |work: &Work| Ok(commands(userland, &work.out, name, sources)?.into());
+    let entry = cached::entry(env, name, &key, commands, |Work { out, .. }, commands| {
         for (name, text) in sources {
             workdir::write_atomic(&out.join(name), text.as_bytes())?;
         }
-        make(out)
+        let (compile, link) = commands.split_at(1);
+        env.shell.check_all(compile, Class::Host)?;
+        let (objects, log) = (objects(out, sources), out.join("link.log"));
+        link.iter().try_for_each(|cmd| link::executable(&env.shell, userland, &objects, cmd, &log))
     })?;
-    Ok(entry.join(name))
+    Ok(entry.map(|entry| entry.join(name)))
+}
+
+/// The compiler's call and the linker's for the program `name`, whose `sources` lie in `dir`.
+fn commands(userland: &Userland, dir: &Path, name: &str, sources: &[(&str, &str)]) -> Result<[Cmd; 2]> {
+    let link = link::executable_command(userland, &objects(dir, sources), &dir.join(name))?;
+    Ok([compile(userland, dir, sources), link])
 }
 
 fn units<'a>(sources: &[(&'a str, &str)]) -> Vec<&'a str> {
@@ -84,15 +76,14 @@ fn objects(dir: &Path, sources: &[(&str, &str)]) -> Vec<PathBuf> {
 }
 
 /// Compiles the sources that lie in `dir`.
-fn compile(toolchain: &Toolchain, sysroot: &Sysroot, dir: &Path, sources: &[(&str, &str)]) -> Cmd {
+fn compile(Userland { toolchain, sysroot }: &Userland, dir: &Path, sources: &[(&str, &str)]) -> Cmd {
     let cmd = Cmd::new(&toolchain.cc).args(sysroot.cflags(toolchain)).args(CFLAGS).arg("-c");
     cmd.args(units(sources).iter().map(|unit| format!("{unit}.c"))).cwd(dir)
 }
 
 /// What makes init of the [`SOURCES`] in `dir`: the compiler's call and the linker's.
-pub fn init_commands(toolchain: &Toolchain, sysroot: &Sysroot, dir: &Path) -> Result<[Cmd; 2]> {
-    let link = link::executable_command(toolchain, sysroot, &objects(dir, &SOURCES), &dir.join("init"))?;
-    Ok([compile(toolchain, sysroot, dir, &SOURCES), link])
+pub fn init_commands(userland: &Userland, dir: &Path) -> Result<[Cmd; 2]> {
+    commands(userland, dir, "init", &SOURCES)
 }
 
 /// Everything but init and the commands.
@@ -114,12 +105,8 @@ pub(super) fn archive(manifest: &Manifest) -> Result<Vec<u8>> {
     newc::write(&entries).map_err(|error| fail(Class::App, format!("files of the RAM disk: {error}")).into())
 }
 
-/// Compresses as the kernel unpacks fastest: LZ4 in its legacy frame.
-pub(super) fn compress(shell: &Shell, archive: Vec<u8>) -> Result<Vec<u8>> {
-    Ok(shell.check(&compressor().stdin(archive), Class::Host)?.stdout)
-}
-
-/// The call of lz4, which reads standard input and writes standard output.
+/// The call of lz4, which reads standard input and writes standard output: as the kernel unpacks fastest, in the
+/// legacy frame.
 pub fn compressor() -> Cmd {
     Cmd::new("lz4").args(["-l", "-9", "-c", "-q"])
 }

@@ -16,8 +16,7 @@ use crate::image::folder::Image;
 use crate::image::initrd;
 use crate::machine::{Accel, Request, What};
 use crate::manifest::{GuestFile, Manifest, Net, Network};
-use crate::program::musl;
-use crate::program::toolchain;
+use crate::program::userland;
 
 /// The client, and what it sends, in the guest.
 const CLIENT: &str = "/bench/client";
@@ -90,10 +89,8 @@ pub struct Counted {
 
 /// Gives the image's guest the client and what it sends. Errors are those of the compiler.
 pub fn equip(env: &Env, manifest: &mut Manifest, dir: &ImageDir, server: Server) -> Result<()> {
-    let (shell, cache) = (&env.shell, &env.cache);
-    let toolchain = toolchain::find(shell, &manifest.compiler)?;
-    let sysroot = musl::build(shell, cache, &toolchain)?;
-    let client = initrd::program(shell, cache, &toolchain, &sysroot, "client", &[SOURCE])?;
+    let userland = userland::find(env, &manifest.compiler)?;
+    let client = initrd::program(env, &userland, "client", &[SOURCE])?.value;
     let exchanges = dir.stage("exchanges");
     workdir::write_atomic(&exchanges, &strings(server)?)?;
     manifest.files.push(GuestFile { src: client, dst: CLIENT.into(), mode: Some(0o755) });

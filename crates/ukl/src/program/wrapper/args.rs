@@ -84,7 +84,7 @@ const HEADERS: [&str; 4] = ["-I", "-isystem", "-idirafter", "-iquote"];
 pub(super) fn cc(tools: &Tools, words: &[String], prefix: Option<&Path>) -> Result<Vec<String>> {
     let call = read(words)?;
     let mut args = vec!["-ffunction-sections".to_owned(), "-fdata-sections".to_owned()];
-    let lib = |name: &str| ["-Xlinker".to_owned(), tools.sysroot.lib(name).display().to_string()];
+    let lib = |name: &str| ["-Xlinker".to_owned(), tools.userland.sysroot.lib(name).display().to_string()];
     if call.links && call.start_files {
         args.extend(["crt1.o", "crti.o"].into_iter().flat_map(lib));
     }
@@ -92,10 +92,10 @@ pub(super) fn cc(tools: &Tools, words: &[String], prefix: Option<&Path>) -> Resu
     if call.links {
         args.extend(["-static", "-no-pie", "-nostdlib"].map(str::to_owned));
         args.extend(prefix.map(|prefix| format!("-L{}", prefix.join("lib").display())));
-        args.push(format!("-L{}", tools.sysroot.dir.join("lib").display()));
+        args.push(format!("-L{}", tools.userland.sysroot.dir.join("lib").display()));
         if call.libraries {
             // In words for the linker alone: after `-x c` the driver would compile a file named here.
-            let libgcc = tools.toolchain.libgcc.display().to_string();
+            let libgcc = tools.userland.toolchain.libgcc.display().to_string();
             let words = ["--start-group", "-lc", &libgcc, "--end-group"];
             args.extend(words.into_iter().flat_map(|word| ["-Xlinker".to_owned(), word.to_owned()]));
         }
@@ -108,7 +108,7 @@ pub(super) fn cc(tools: &Tools, words: &[String], prefix: Option<&Path>) -> Resu
     }
     // Last, so that no flag of the build system undoes them.
     args.push(format!("-B{}/", tools.file("hook").display()));
-    args.extend(tools.sysroot.cflags(&tools.toolchain));
+    args.extend(tools.userland.sysroot.cflags(&tools.userland.toolchain));
     Ok(args)
 }
 

@@ -119,7 +119,7 @@ struct Line {
 /// Does what the line says; a finished program is kept for the kernel as well.
 pub(super) fn link(cache: &Cache, tools: &Tools, words: &[String]) -> Result<u8> {
     let line = read(words)?;
-    let ld = &tools.toolchain.ld;
+    let ld = &tools.userland.toolchain.ld;
     let output = match &line.output {
         Some(output) if !line.relocatable && !line.foreign => PathBuf::from(output),
         _ => return Err(run::replace(&Cmd::new(ld).whole_env().args(words))),
@@ -142,7 +142,7 @@ pub(super) fn link(cache: &Cache, tools: &Tools, words: &[String]) -> Result<u8>
 
 /// Runs the linker; what it says is the build's own to show.
 fn call(cmd: &Cmd) -> Result<u8> {
-    let output = Shell::default().run(cmd)?;
+    let output = Shell::plain().run(cmd)?;
     let said = String::from_utf8_lossy(&output.stderr);
     if !said.is_empty() {
         term::say(said.trim_end());

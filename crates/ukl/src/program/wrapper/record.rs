@@ -43,8 +43,8 @@ pub(super) fn write(cache: &Cache, tools: &Tools, output: &Path, part: &Path, co
         object,
         command: command.to_owned(),
         dir: std::env::current_dir()?,
-        compiler: tools.toolchain.version.clone(),
-        sysroot: tools.sysroot.key.clone(),
+        compiler: tools.userland.toolchain.version.clone(),
+        sysroot: tools.userland.sysroot.key.clone(),
         program,
     };
     let text = serde_json::to_vec_pretty(&record)?;

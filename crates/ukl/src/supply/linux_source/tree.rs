@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use walkdir::{DirEntry, WalkDir};
 
+use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
-use crate::base::run::Shell;
-use crate::base::workdir::{self, Cache};
+use crate::base::plan::Made;
+use crate::base::workdir;
 
 use super::entry;
 
@@ -34,14 +35,14 @@ const GENERATED: [&str; 14] = [
 ];
 
 /// The cache's copy of the tree `from`, made again when a file of it changed.
-pub(super) fn copy(shell: &Shell, cache: &Cache, from: &Path) -> Result<PathBuf> {
+pub(super) fn copy(env: &Env, from: &Path) -> Result<Made<PathBuf>> {
     if !from.join("Makefile").is_file() {
         let text = format!("`{}` holds no kernel source", from.display());
         return Err(fail(Class::Kernel, text).hint("its top folder must have the kernel's Makefile").into());
     }
     let files = list(from)?;
     let hash = fingerprint(from, &files)?;
-    entry(shell, cache, &hash, &|to| if shell.dry_run { Ok(()) } else { copy_files(from, &files, to) })
+    entry(env, &hash, |_| Ok(Vec::new()), |work, _| copy_files(from, &files, &work.out))
 }
 
 /// Everything that belongs to the source, sorted, relative to `tree`; folders before what is in them.
@@ -106,6 +107,8 @@ fn copy_files(from: &Path, files: &[PathBuf], to: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::run::Shell;
+    use crate::base::workdir::Cache;
 
     fn tree(dir: &Path) {
         let files = [
@@ -131,12 +134,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let user = dir.path().join("linux");
         tree(&user);
-        let cache = Cache::at(dir.path().join("cache"));
-        let copied = copy(&Shell::default(), &cache, &user).unwrap();
+        let env = Env { shell: Shell::plain(), cache: Cache::at(dir.path().join("cache")) };
+        let copied = copy(&env, &user).unwrap().value;
         let files = list(&copied).unwrap().into_iter().filter(|file| copied.join(file).is_file());
         let files: Vec<String> = files.map(|file| file.display().to_string()).collect();
         assert_eq!(files, ["Documentation/Kconfig", "Makefile", "arch/Kconfig", "arch/x86/Kconfig", "fs/exec.c"]);
-        assert_eq!(copy(&Shell::default(), &cache, &user).unwrap(), copied, "made once");
+        assert_eq!(copy(&env, &user).unwrap().value, copied, "made once");
     }
 
     #[test]
@@ -144,10 +147,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let user = dir.path().join("linux");
         tree(&user);
-        let cache = Cache::at(dir.path().join("cache"));
-        let first = copy(&Shell::default(), &cache, &user).unwrap();
+        let env = Env { shell: Shell::plain(), cache: Cache::at(dir.path().join("cache")) };
+        let first = copy(&env, &user).unwrap().value;
         fs::write(user.join("fs/exec.c"), "int changed;\n").unwrap();
-        let second = copy(&Shell::default(), &cache, &user).unwrap();
+        let second = copy(&env, &user).unwrap().value;
         assert_ne!(first, second);
         assert_eq!(fs::read_to_string(second.join("fs/exec.c")).unwrap(), "int changed;\n");
         assert_eq!(fs::read_to_string(first.join("fs/exec.c")).unwrap(), "int x;\n");

@@ -24,7 +24,7 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
          of two instructions: each `syscall` becomes 12 bytes with a relocation that names the place.",
     );
     text.line("mkdir -p \"$SYSROOT/hook\" \"$SYSROOT/include\" \"$OUT/musl\"");
-    for (name, content) in musl::hook(&plan.toolchain) {
+    for (name, content) in musl::hook(&plan.userland.toolchain) {
         text.file(name, &content);
         text.line(&format!("payload {name} > \"$SYSROOT/hook/{name}\""));
     }
@@ -35,7 +35,7 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
     );
     let place = |name: &str| PathBuf::from(placeholder(name));
     let build = place("OUT").join("musl");
-    for cmd in musl::commands(&plan.toolchain, &place("MUSL"), &build, &plan.sysroot.dir) {
+    for cmd in musl::commands(&plan.userland.toolchain, &place("MUSL"), &build, &plan.userland.sysroot.dir) {
         text.cmd(&cmd);
     }
     text.say("The kernel's headers for programs, as every C library borrows them.");

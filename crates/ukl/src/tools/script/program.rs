@@ -10,10 +10,10 @@ use super::Plan;
 
 /// Writes the commands that lead to `$OUT/UKL.a`.
 pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
-    let Plan { manifest, toolchain, sysroot, dir, .. } = plan;
+    let Plan { manifest, userland, dir, .. } = plan;
     text.part("The program, compiled");
     text.say("The same flags, and the same hook by -B; no header of this machine's own C library is in reach.");
-    let compiler = compile::compiler(toolchain, sysroot, manifest);
+    let compiler = compile::compiler(userland, manifest);
     text.function("compile", &compiler);
     text.line("step 'the program'");
     let jobs = compile::jobs(manifest, dir)?;
@@ -32,7 +32,7 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
             text.cmd(&compile::command(compiler.clone(), source, object));
         }
     }
-    linked(text, plan, jobs.into_iter().map(Job::output).collect())?;
+    linked(text, plan, jobs.iter().map(|job| job.output().to_owned()).collect())?;
     match plan.objcopy {
         true => objcopy(text, plan)?,
         false => prefixed(text, plan),
@@ -43,7 +43,7 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
     let archive = word(text, dir.archive());
     text.line(&format!("rm -f {archive}\n(cd {folder} && \"$AR\" rcsD {archive} program.o)"));
     // The archiver is called by nobody else: musl's build may be there already.
-    text.word(&toolchain.ar.to_string_lossy());
+    text.word(&userland.toolchain.ar.to_string_lossy());
     Ok(())
 }
 
@@ -52,8 +52,8 @@ fn word(text: &Text, path: std::path::PathBuf) -> String {
 }
 
 fn linked(text: &mut Text, plan: &Plan, objects: Vec<std::path::PathBuf>) -> Result<()> {
-    let Plan { manifest, toolchain, sysroot, dir, .. } = plan;
-    let [twin, whole, partial] = link::commands(toolchain, sysroot, manifest, &objects, dir)?;
+    let Plan { manifest, userland, dir, .. } = plan;
+    let [twin, whole, partial] = link::commands(userland, manifest, &objects, dir)?;
     text.part("One object of program and library");
     text.say(
         "First an ordinary link, to the program's twin for ring 3: it reports what is missing or there twice,\n\

@@ -13,7 +13,7 @@ use super::Plan;
 
 /// Writes the commands that lead to the RAM disk.
 pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
-    let Plan { manifest, toolchain, sysroot, dir, .. } = plan;
+    let Plan { manifest, userland, dir, .. } = plan;
     let stage = dir.stage("initrd");
     let folder = text.word(&stage.to_string_lossy());
     let at = |text: &Text, name: &str| text.at(&stage, name);
@@ -26,7 +26,7 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
     let names: Vec<&str> = initrd::SOURCES.iter().map(|(name, _)| *name).collect();
     initrd::SOURCES.iter().for_each(|(name, content)| text.file(name, content));
     text.line(&format!("for file in {}; do payload \"$file\" > {folder}/\"$file\"; done", names.join(" ")));
-    for cmd in initrd::init_commands(toolchain, sysroot, &stage)? {
+    for cmd in initrd::init_commands(userland, &stage)? {
         text.cmd(&cmd);
     }
     text.say("The kernel's own program makes archives, devices included, without being root. -t 0: no times.");

@@ -6,7 +6,7 @@ use super::*;
 use crate::base::error::render;
 use crate::manifest::storage::disk_option;
 
-const SHELL: Shell = Shell { verbose: false, dry_run: false };
+const SHELL: Shell = Shell::plain();
 
 fn disk(path: &Path, words: &str) -> Disk {
     disk_option(&format!("{}:{words}", path.display())).unwrap()
@@ -106,8 +106,8 @@ fn one_writer_or_many_readers() {
 fn a_dry_run_makes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("data.img");
-    let dry = Shell { dry_run: true, verbose: false };
+    let dry = Shell::dry();
     assert!(prepare(&dry, &disk(&path, "8M:/data")).unwrap().is_none());
     assert!(!path.exists());
-    assert!(crate::base::run::announced().iter().any(|line| line.contains("mkfs.ext4") && line.contains("data.img")));
+    assert!(dry.shown().iter().any(|line| line.contains("mkfs.ext4") && line.contains("data.img")));
 }
