@@ -1,6 +1,10 @@
 /* Clocks, timers and what they count. */
 #include "suite.h"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <sys/times.h>
 #include <sys/timex.h>
@@ -175,5 +179,54 @@ CASE(clock_calendar)
 	say("%s, back %d", line, mktime(&parts) == moment);
 }
 
+/* In kernel.c */
+long guest_kvm_clock(long on);
+
+/* From here on the system call that asks for the time fails. */
+static void forbid_clock_call(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_gettime, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { COUNT(filter), filter };
+
+	EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	EXPECT(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+static void ask_without_call(void)
+{
+	struct timespec last, now;
+	int failed = 0, back = 0;
+
+	forbid_clock_call();
+	EXPECT(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now) == -1 && errno == EPERM);
+	EXPECT(clock_gettime(CLOCK_MONOTONIC, &last) == 0);
+	for (int i = 0; i < 1000; i++) {
+		failed += clock_gettime(CLOCK_MONOTONIC, &now) != 0;
+		back += now.tv_sec < last.tv_sec || (now.tv_sec == last.tv_sec && now.tv_nsec < last.tv_nsec);
+		last = now;
+	}
+	say("failed %d, back %d", failed, back);
+}
+
+/* The clock is read without a system call, whether it is the processor's own or KVM's. */
+CASE(clock_without_a_call)
+{
+	say("%s", fate(in_child(ask_without_call)));
+	if (guest_kvm_clock(1) != 0) {
+		say("skip: the kernel has no clock of KVM");
+		return;
+	}
+	sleep_ms(20);
+	say("kvm: %s", fate(in_child(ask_without_call)));
+	EXPECT(guest_kvm_clock(0) == 0);
+	sleep_ms(20);
+}
+
 FAMILY(clock, T(clock_all), T(clock_never_back), T(clock_processor_time), T(clock_interval_timers),
-       T(clock_posix_timers), T(clock_overrun), T(clock_setting), T(clock_sleep_lengths), T(clock_calendar));
+       T(clock_posix_timers), T(clock_overrun), T(clock_setting), T(clock_sleep_lengths), T(clock_calendar),
+       T(clock_without_a_call));

@@ -135,7 +135,7 @@ static void jump_with_registers(void)
 	ASM("jmp *%0", :: "r"(&data_word), "c"(0x5678) : "memory");
 }
 
-/* After a jump out of the text the frame of app mode names the kernel's trap for it. */
+/* The frame names the place that was jumped to, although app mode never arrives there. */
 CASE(fault_frame_of_a_bad_jump)
 {
 	say("%s", fate(in_child(jump_with_registers)));

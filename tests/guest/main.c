@@ -11,7 +11,8 @@
 #define FAMILIES(X) \
 	X(files) X(place) X(efault) X(tcp) X(unix) X(event) X(inotify) X(uring) X(aio) X(pipe) X(memory) \
 	X(globals) X(futex) X(ipc) X(process) X(spawn) X(trace) X(step) X(signal) X(restart) X(registers) X(fault) \
-	X(ring0) X(interrupt) X(thread) X(privilege) X(proc) X(clock) X(limit) X(seccomp) X(hole) X(beside)
+	X(ring0) X(interrupt) X(thread) X(privilege) X(proc) X(clock) X(limit) X(seccomp) X(hole) X(beside) \
+	X(control) X(frame) X(call)
 
 #define X(name) extern const struct test name##_family[];
 FAMILIES(X)

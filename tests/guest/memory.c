@@ -1,5 +1,6 @@
 /* Mappings: made, changed, shared, and what a wrong access to them gives. */
 #include "suite.h"
+#include <sys/shm.h>
 #include <setjmp.h>
 
 static sigjmp_buf back;
@@ -264,12 +265,22 @@ CASE(memory_malloc)
 	say("too much %s", malloc(1UL << 60) ? "given" : errno_name(errno));
 }
 
+static const char *mapped(void *at)
+{
+	return at == MAP_FAILED ? errno_name(errno) : "mapped";
+}
+
 /* Code that a program makes at run time: privilege level 0 may not execute user pages. */
 CASE(memory_run_code)
 {
 	static const unsigned char code[] = { 0xb8, 0x2a, 0, 0, 0, 0xc3 };
 	char *at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	if (at == MAP_FAILED) {
+		say("refused: %s", errno_name(errno));
+		EXPECT(app_mode() && errno == EACCES);
+		return;
+	}
 	memcpy(at, code, sizeof(code));
 	handle_info(SIGSEGV, caught, 0);
 	if (sigsetjmp(back, 1) == 0)
@@ -278,9 +289,43 @@ CASE(memory_run_code)
 		say("signal %d code %d %s", fault_signal, fault_code, fault_at == at ? "there" : "elsewhere");
 }
 
+/* It is refused where it is asked for, by whatever call: a program that makes code goes on without. */
+CASE(memory_executable)
+{
+	int fd = scratch("code", "code", 4);
+	int id = shmget(IPC_PRIVATE, PAGE, IPC_CREAT | 0600);
+	char *at = pages(1);
+
+	say("anonymous %s", mapped(mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
+	say("file %s", mapped(mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0)));
+	say("shared %s", mapped(mmap(NULL, PAGE, PROT_EXEC, MAP_SHARED, fd, 0)));
+	say("segment %s", mapped(shmat(id, NULL, SHM_EXEC)));
+	say("made so %s", answer(mprotect(at, PAGE, PROT_READ | PROT_EXEC)));
+	say("with a key %s", answer(syscall(SYS_pkey_mprotect, at, PAGE, PROT_READ | PROT_EXEC, -1)));
+	EXPECT(mprotect(at, PAGE, PROT_READ | PROT_WRITE) == 0);
+	*at = 1;
+	say("data %s", mapped(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0)));
+	shmctl(id, IPC_RMID, NULL);
+}
+
+/* The program's own text. */
+CASE(memory_own_text)
+{
+	char *at = (char *)((uintptr_t)memory_own_text & ~(PAGE - 1));
+	unsigned char present[1] = { 0 };
+
+	say("mprotect %s", answer(mprotect(at, PAGE, PROT_READ | PROT_EXEC)));
+	say("mlock %s", answer(mlock(at, PAGE)));
+	say("munlock %s", answer(munlock(at, PAGE)));
+	say("madvise %s", answer(madvise(at, PAGE, MADV_WILLNEED)));
+	say("mincore %s, present %d", answer(mincore(at, PAGE, present)), present[0] & 1);
+	say("msync %s", answer(msync(at, PAGE, MS_ASYNC)));
+}
+
 FAMILY(memory, T(memory_protect), T(memory_errors), T(memory_file), T(memory_shared_with_child), T(memory_remap),
        T(memory_advice), T(memory_lock), T(memory_break), T(memory_grows_down), T(memory_stack_growth),
-       T(memory_memfd), T(memory_fork_copies), T(memory_malloc), T(memory_run_code));
+       T(memory_memfd), T(memory_fork_copies), T(memory_malloc), T(memory_run_code), T(memory_executable),
+       T(memory_own_text));
 
 /* The program's own segments are mappings like any other. */
 static char own_data[4 * 4096] __attribute__((aligned(4096))) = "initialised";

@@ -237,5 +237,18 @@ CASE(proc_tools)
 	EXPECT(arrivals == 1);
 }
 
+/* What the kernel says that the processor does for the program is what it does. */
+CASE(proc_hardware)
+{
+	unsigned long more = getauxval(AT_HWCAP2), base;
+
+	say("gs base instructions %lu", more >> 1 & 1);
+	EXPECT(!app_mode() || !(more & 2));
+	if (!(more & 2))
+		return;
+	__asm__ volatile("wrgsbase %1; rdgsbase %0" : "=r"(base) : "r"(0x123456000UL));
+	EXPECT(base == 0x123456000);
+}
+
 FAMILY(proc, T(proc_maps), T(proc_vdso), T(proc_names), T(proc_status), T(proc_stat), T(proc_own_memory),
-       T(proc_auxiliary_vector), T(proc_files), T(proc_of_a_child), T(proc_tools));
+       T(proc_auxiliary_vector), T(proc_files), T(proc_of_a_child), T(proc_tools), T(proc_hardware));

@@ -78,6 +78,10 @@ static int role_length(const char *argument)
 	return 0;
 }
 
+/* In control.c */
+int role_attack(const char *argument);
+int role_start_traced(const char *argument);
+
 int role(int argc, char **argv)
 {
 	static const struct {
@@ -87,6 +91,7 @@ int role(int argc, char **argv)
 		{ "fresh", role_fresh }, { "exit", role_exit }, { "echo", role_echo }, { "signal", role_signal },
 		{ "descriptors", role_descriptors }, { "environment", role_environment },
 		{ "signals", role_signals }, { "sleep", role_sleep }, { "length", role_length },
+		{ "attack", role_attack }, { "start_traced", role_start_traced },
 	};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);

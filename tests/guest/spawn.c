@@ -1,5 +1,7 @@
 /* Executing: this program, ordinary programs, scripts, and what cannot be executed. */
 #include "suite.h"
+#include <sys/ptrace.h>
+#include <sys/user.h>
 #include <spawn.h>
 #include <sys/resource.h>
 
@@ -256,6 +258,33 @@ CASE(spawn_back_and_forth)
 	say("%s", fate(system(command)));
 }
 
+/* Nothing of the old program's is left in the registers. */
+CASE(spawn_clean_registers)
+{
+	struct user_regs_struct regs;
+	char *arguments[] = { (char *)self, "role", "exit", "4", NULL };
+	pid_t pid = split();
+	int status;
+
+	if (pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		__asm__ volatile("mov $0x5ec4e7, %%rbx; mov %%rbx, %%r8; mov %%rbx, %%r9; mov %%rbx, %%r10; mov %%rbx, %%r12;"
+				 "mov %%rbx, %%r13; mov %%rbx, %%r14; mov %%rbx, %%r15; syscall"
+				 :: "a"(SYS_execve), "D"(self), "S"(arguments), "d"(environ)
+				 : "rbx", "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory");
+		_exit(97);
+	}
+	EXPECT(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+	EXPECT(ptrace(PTRACE_GETREGS, pid, NULL, &regs) == 0);
+	say("ax %lx bx %lx cx %lx dx %lx", (long)regs.rax, (long)regs.rbx, (long)regs.rcx, (long)regs.rdx);
+	say("si %lx di %lx bp %lx r8 %lx", (long)regs.rsi, (long)regs.rdi, (long)regs.rbp, (long)regs.r8);
+	say("r9 %lx r10 %lx r11 %lx r12 %lx", (long)regs.r9, (long)regs.r10, (long)regs.r11, (long)regs.r12);
+	say("r13 %lx r14 %lx r15 %lx", (long)regs.r13, (long)regs.r14, (long)regs.r15);
+	ptrace(PTRACE_CONT, pid, NULL, NULL);
+	say("%s", fate(reap(pid)));
+}
+
 FAMILY(spawn, T(spawn_system), T(spawn_popen), T(spawn_posix), T(spawn_script), T(spawn_errors),
        T(spawn_by_descriptor), T(spawn_environment), T(spawn_large_arguments), T(spawn_signals_over_exec),
-       T(spawn_instances), T(spawn_back_and_forth));
+       T(spawn_instances), T(spawn_back_and_forth),
+       T(spawn_clean_registers));

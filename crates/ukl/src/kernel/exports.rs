@@ -29,7 +29,7 @@ pub struct Calls {
 
 /// UKL_CALL_BASE of the patched kernel's asm/ukl.h: the number of the first function.
 const BASE: u32 = 0x554b_0000;
-/// UKL_CALL_MAX: no more functions than that.
+/// No more functions than that: far above the numbers of system calls, and far from the sign.
 const MAX: usize = 0x1_0000;
 
 /// Where a kernel build folder takes sources of a program from.

@@ -152,7 +152,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let image = ImageDir::at(dir.path());
         let manifest = manifest(&image).unwrap();
-        let listed: Vec<_> = manifest.sources.iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+        let sources = manifest.sources.iter().chain(&manifest.kernel_sources);
+        let listed: Vec<_> = sources.map(|path| path.file_name().unwrap().to_owned()).collect();
         for (name, _) in sources::FILES.iter().filter(|(name, _)| name.ends_with(".c")) {
             assert!(listed.iter().any(|file| file == name), "`{name}` is not in tests/guest/ukl.toml");
         }

@@ -85,6 +85,10 @@ fn row(name: &str, blocks: &[Option<&Block>], known: Option<&Known>) -> Row {
         None => Verdict::Differs,
         Some(known) if same && !known.perhaps => Verdict::Agrees,
         Some(_) if same => Verdict::Same,
+        // What the case expects of app mode itself is no difference that a reason excuses.
+        Some(_) if blocks.iter().any(|block| lines(block).iter().any(|line| line.contains("failed: "))) => {
+            Verdict::Differs
+        }
         Some(known) => Verdict::Known { reason: known.reason.clone() },
     };
     let skip = first.iter().find_map(|line| line.trim_start().strip_prefix("skip: ")).map(str::to_owned);
@@ -190,6 +194,12 @@ mod tests {
             assert_eq!(verdicts(&text, "")[0].1, Verdict::Differs, "{app}");
             assert_eq!(verdicts(&text, "c because")[0].1, Verdict::Known { reason: "because".into() });
         }
+    }
+
+    #[test]
+    fn no_reason_excuses_what_app_mode_itself_must_say() {
+        let text = both("  x\nend c exit=0", "  y\n  failed: z (c.c:1, last error EPERM)\nend c exit=1");
+        assert_eq!(verdicts(&text, "c because")[0].1, Verdict::Differs);
     }
 
     #[test]
