@@ -9,8 +9,7 @@ mod raw;
 pub mod ar;
 pub mod elf;
 pub mod prefix;
-pub mod scan;
-mod x86;
+mod arch;
 pub mod sites;
 // What the guest is made of.
 pub mod ext4;
@@ -22,4 +21,5 @@ pub mod series;
 pub mod console;
 pub mod makelog;
 
+pub use arch::x86_64::scan;
 pub use error::{Error, Result};

@@ -1,25 +1,19 @@
 //! System call sites: `nop; syscall` → `lea; jmp`, in place, for the objects that go into the kernel.
 //!
-//! Each site is 12 bytes and is marked by an R_X86_64_NONE relocation against the entry symbol.
+//! Each site is 12 bytes and is marked by a relocation against the entry symbol that does nothing.
 //! In both forms the program goes on at the byte behind the site, with that address in %rcx.
 
+use crate::arch::x86_64::{JUMP, JUMP_ADDEND, MARK, OPERAND};
 use crate::raw::{text, Object, Rela, Symbol, LE};
 use crate::{Error, Result};
 use object::elf;
 use object::read::elf::{SectionHeader, Sym};
 use object::read::SymbolIndex;
 
+pub use crate::arch::x86_64::{CALL, NATIVE};
+
 /// The symbol that the marks refer to; the kernel defines it.
 pub const ENTRY: &str = "__ukl_syscall";
-
-/// A site as compiled: a ten-byte nop, then the instruction, so that the address behind it is the return address.
-pub const NATIVE: [u8; 12] = [0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x0f, 0x05];
-
-/// A site as linked into the kernel: `lea 5(%rip),%rcx; jmp entry`; the jump's operand is left to a relocation.
-pub const CALL: [u8; 12] = [0x48, 0x8d, 0x0d, 5, 0, 0, 0, 0xe9, 0, 0, 0, 0];
-
-/// The jump's operand within [`CALL`].
-const OPERAND: u64 = 8;
 
 /// What a site does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +66,8 @@ pub fn rewrite(object: &mut [u8], entry: &str) -> Result<usize> {
             return Err(mark.error(&parsed, "lies in a section that is not code"));
         }
         let start = usize::try_from(mark.offset).unwrap_or(usize::MAX);
-        let bytes = start.checked_add(12).and_then(|end| section.data(LE, parsed.bytes).ok()?.get(start..end));
+        let bytes =
+            start.checked_add(NATIVE.len()).and_then(|end| section.data(LE, parsed.bytes).ok()?.get(start..end));
         if bytes != Some(&NATIVE) {
             let found = bytes.map_or("nothing".into(), |b| format!("{b:02x?}"));
             return Err(
@@ -81,11 +76,8 @@ pub fn rewrite(object: &mut [u8], entry: &str) -> Result<usize> {
         }
         edits.push((section.sh_offset(LE) as usize + start, CALL.to_vec()));
         edits.push((mark.file_offset, (mark.offset + OPERAND).to_le_bytes().to_vec()));
-        edits.push((
-            mark.file_offset + 8,
-            ((mark.symbol.0 as u64) << 32 | u64::from(elf::R_X86_64_PLT32.0)).to_le_bytes().to_vec(),
-        ));
-        edits.push((mark.file_offset + 16, (-4i64).to_le_bytes().to_vec()));
+        edits.push((mark.file_offset + 8, ((mark.symbol.0 as u64) << 32 | u64::from(JUMP.0)).to_le_bytes().to_vec()));
+        edits.push((mark.file_offset + 16, JUMP_ADDEND.to_le_bytes().to_vec()));
         count += 1;
     }
     for (at, bytes) in edits {
@@ -133,7 +125,7 @@ fn marks(object: &Object, entry: &str) -> Result<Vec<Mark>> {
     if entries.is_empty() {
         return Ok(found);
     }
-    // x86-64 uses RELA alone; a mark in another kind of table would be overlooked.
+    // Linkers write RELA alone here; a mark in another kind of table would be overlooked.
     if object.sections.iter().any(|s| matches!(s.sh_type(LE), elf::SHT_REL | elf::SHT_CREL)) {
         return Err(Error::new("relocations that are not RELA"));
     }
@@ -146,8 +138,8 @@ fn marks(object: &Object, entry: &str) -> Result<Vec<Mark>> {
             }
             let at = relocation.r_offset.get(LE);
             let (offset, form) = match relocation.r_type(LE, false) {
-                elf::R_X86_64_NONE => (at, Form::Native),
-                elf::R_X86_64_PLT32 if is_call(object, patched, relocation) => (at - OPERAND, Form::Call),
+                MARK => (at, Form::Native),
+                JUMP if is_call(object, patched, relocation) => (at - OPERAND, Form::Call),
                 // The program refers to the entry by hand: no site.
                 _ => continue,
             };
@@ -163,5 +155,5 @@ fn is_call(object: &Object, section: object::SectionIndex, relocation: &Rela) ->
     let Some(start) = relocation.r_offset.get(LE).checked_sub(OPERAND) else { return false };
     let code = object.sections.section(section).and_then(|s| s.data(LE, object.bytes)).unwrap_or_default();
     let site = usize::try_from(start).ok().and_then(|start| code.get(start..)?.get(..OPERAND as usize));
-    site == Some(&CALL[..OPERAND as usize]) && relocation.r_addend.get(LE) == -4
+    site == Some(&CALL[..OPERAND as usize]) && relocation.r_addend.get(LE) == JUMP_ADDEND
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::{compile, file, have, run, scratch, GLIBC, MUSL};
 use formats::elf::Facts;
-use formats::scan::{scan, Finding, Kind};
+use formats::scan::{scan, Finding, Suspect};
 use std::collections::BTreeMap;
 
 /// What objdump says of the same code: the findings by its text, instruction by instruction.
@@ -21,26 +21,26 @@ fn objdump(folder: &std::path::Path, name: &str) -> BTreeMap<(String, String), V
         } else if let Some((address, instruction)) = line.split_once(":\t") {
             let found: &mut Vec<Finding> = all.entry((member.clone(), section.clone())).or_default();
             let address = u64::from_str_radix(address.trim(), 16).unwrap();
-            found.extend(kind(instruction).map(|kind| Finding { address, kind }));
+            found.extend(suspect(instruction).map(|suspect| Finding { address, suspect }));
         }
     }
     all
 }
 
-fn kind(instruction: &str) -> Option<Kind> {
+fn suspect(instruction: &str) -> Option<Suspect> {
     let instruction = instruction.split('#').next().unwrap().trim();
     let (name, operands) = instruction.rsplit_once(' ').unwrap_or((instruction, ""));
     let name = name.trim();
     if let Some(number) = operands.strip_prefix("$0x").filter(|_| name == "int") {
-        return Some(Kind::Int(u8::from_str_radix(number, 16).unwrap()));
+        return Some(Suspect::Int(u8::from_str_radix(number, 16).unwrap()));
     }
     match instruction {
-        "syscall" => Some(Kind::Syscall),
-        "sysenter" => Some(Kind::Sysenter),
-        "hlt" => Some(Kind::Halt),
-        _ if instruction.contains("(bad)") => Some(Kind::Unknown),
+        "syscall" => Some(Suspect::Syscall),
+        "sysenter" => Some(Suspect::Sysenter),
+        "hlt" => Some(Suspect::Halt),
+        _ if instruction.contains("(bad)") => Some(Suspect::Unknown),
         _ if ["lea", "nop", "prefetch"].iter().any(|look| name.contains(look)) => None,
-        _ if operands.split(',').any(|o| o.contains("-0x") && o.ends_with("(%rsp)")) => Some(Kind::RedZone),
+        _ if operands.split(',').any(|o| o.contains("-0x") && o.ends_with("(%rsp)")) => Some(Suspect::RedZone),
         _ => None,
     }
 }
@@ -96,6 +96,6 @@ fn compiled_red_zones_are_found() {
         let object = compile(folder, "f.c", source, &["gcc", "-O2", "-fcf-protection=none", flag]);
         let facts = Facts::read(&object).unwrap();
         let found = scan(facts.section(".text").unwrap().data(&object), 0);
-        assert_eq!(found.iter().any(|f| f.kind == Kind::RedZone), expected, "{found:?}");
+        assert_eq!(found.iter().any(|f| f.suspect == Suspect::RedZone), expected, "{found:?}");
     }
 }

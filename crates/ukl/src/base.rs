@@ -1,5 +1,6 @@
 //! Below all stages: errors, the terminal, processes, paths and stamps; knows nothing of programs, kernels or images.
 
+pub mod target;
 pub mod error;
 pub mod units;
 pub mod term;

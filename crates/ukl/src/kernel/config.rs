@@ -11,6 +11,7 @@ use crate::base::error::{fail, Class, Failure, Result};
 use crate::base::plan::{Made, Plan, NOT_CACHED};
 use crate::base::run::{Cmd, Shell};
 use crate::base::stamp::Inputs;
+use crate::base::target::TARGET;
 use crate::base::workdir;
 use crate::kernel::patch::{self, PatchedSource};
 use crate::manifest::KernelSpec;
@@ -186,7 +187,7 @@ pub(crate) fn make(configured: &Configured) -> Cmd {
 /// What would otherwise come from the machine and the clock.
 fn make_words() -> [&'static str; 6] {
     [
-        "ARCH=x86_64",
+        TARGET.kernel_word,
         "KBUILD_BUILD_TIMESTAMP=Thu Jan  1 00:00:00 UTC 1970",
         "KBUILD_BUILD_USER=ukl",
         "KBUILD_BUILD_HOST=ukl",

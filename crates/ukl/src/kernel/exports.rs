@@ -12,6 +12,7 @@ use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::plan::{Made, Plan};
 use crate::base::run::{Cmd, Shell};
+use crate::base::target::TARGET;
 use crate::base::workdir::{self, ImageDir};
 use crate::kernel::config::{self, Configured};
 use crate::kernel::vmlinux::{self, Progress};
@@ -31,9 +32,6 @@ pub struct Calls {
 const BASE: u32 = 0x554b_0000;
 /// No more functions than that: far above the numbers of system calls, and far from the sign.
 const MAX: usize = 0x1_0000;
-
-/// Where a kernel build folder takes sources of a program from.
-const SOURCES: &str = "arch/x86/ukl";
 
 /// Does the manifest name anything on the kernel's side?
 pub fn wanted(manifest: &Manifest) -> bool {
@@ -101,7 +99,8 @@ impl Calls {
 
 fn compile_command(configured: &Configured, log: &Path) -> Cmd {
     // Lines for messages; the build folder's place must not get into the object.
-    let flags = format!("KCFLAGS=-g -ffile-prefix-map={}=. -ffile-prefix-map={SOURCES}/=", configured.out.display());
+    let sources = TARGET.kernel_sources;
+    let flags = format!("KCFLAGS=-g -ffile-prefix-map={}=. -ffile-prefix-map={sources}/=", configured.out.display());
     config::make(configured).args([&flags, "ukl-objects"]).log(log)
 }
 
@@ -113,7 +112,7 @@ fn compile(
     stage: &Path,
     log: &Path,
 ) -> Result<Vec<PathBuf>> {
-    let folder = configured.out.join(SOURCES);
+    let folder = configured.out.join(TARGET.kernel_sources);
     // Nothing of another program may stay.
     workdir::remove_dir(&folder)?;
     let mut objects = Vec::new();
@@ -129,7 +128,7 @@ fn compile(
     }
     let cmd = compile_command(configured, log);
     if !shell.run(&cmd)?.status.success() {
-        let message = vmlinux::log_message(log, &configured.tree).replace(&format!("{SOURCES}/"), "");
+        let message = vmlinux::log_message(log, &configured.tree).replace(&format!("{}/", TARGET.kernel_sources), "");
         let text = format!("`kernel-sources` do not compile: {message}");
         return Err(fail(Class::App, text).command(cmd.display()).log(log).into());
     }

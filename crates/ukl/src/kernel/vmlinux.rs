@@ -13,6 +13,7 @@ use crate::base::error::Result;
 use crate::base::plan::{Made, Plan};
 use crate::base::run::{Cmd, Shell};
 use crate::base::stamp::{self, Inputs};
+use crate::base::target::TARGET;
 use crate::base::workdir::{self, ImageDir};
 use crate::kernel::config::{self, Configured};
 use crate::program::archive::AppArchive;
@@ -51,7 +52,7 @@ pub const XZ: &str = "#!/bin/sh\n\
     exec xz --check=crc32 --threads=1 --x86 --lzma2=preset=1,mode=normal,mf=hc3,nice=12,depth=4\n";
 
 /// What a program's link makes in the build folder.
-pub const LINKED: [&str; 3] = ["vmlinux", "arch/x86/boot/bzImage", "arch/x86/boot/compressed/vmlinux"];
+pub const LINKED: [&str; 3] = ["vmlinux", TARGET.boot_image, TARGET.boot_unpacker];
 
 /// Builds the kernel's objects if they are not in the cache, links `app` into it and copies the
 /// result to the image folder; does nothing when it is there already.
@@ -83,7 +84,7 @@ pub fn build(
             let _held = objects(env, configured, image, progress)?;
             link(&env.shell, configured, app, &image.log("kernel"))?;
             workdir::copy_atomic(&configured.out.join("vmlinux"), vmlinux)?;
-            workdir::copy_atomic(&configured.out.join("arch/x86/boot/bzImage"), bzimage)
+            workdir::copy_atomic(&configured.out.join(TARGET.boot_image), bzimage)
         })?;
         Ok(kernel)
     })
@@ -189,7 +190,7 @@ fn link(shell: &Shell, configured: &Configured, app: &AppArchive, log: &Path) ->
 /// The call of make that builds every object, the slow part.
 pub fn objects_command(configured: &Configured) -> Cmd {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    make(configured).arg(format!("-j{jobs}")).arg("bzImage")
+    make(configured).arg(format!("-j{jobs}")).arg(TARGET.boot_goal)
 }
 
 /// The call of make that links `UKL.a` of the build folder into them.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Shell};
+use crate::base::target::TARGET;
 use crate::base::term;
 use crate::base::workdir::{self, Cache};
 
@@ -46,7 +47,7 @@ fn can_open() -> std::io::Result<()> {
 
 /// The remembered answer, or the probe's.
 fn kvm_works(shell: &Shell, cache: &Cache, kernel: &Path) -> Result<bool> {
-    let version = shell.check(&Cmd::new("qemu-system-x86_64").arg("--version").probe(), Class::Host)?.stdout;
+    let version = shell.check(&Cmd::new(TARGET.qemu).arg("--version").probe(), Class::Host)?.stdout;
     let boot = boot_id();
     let fact = cache.fact(&format!("kvm-{}", &workdir::hash([boot.as_bytes(), &version])[..16]));
     if let Ok(answer) = fs::read_to_string(&fact) {

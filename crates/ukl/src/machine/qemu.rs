@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::quote;
 use crate::base::run::Cmd;
+use crate::base::target::TARGET;
 
 use super::kind::{Engine, MachineKind};
 use super::net::card::Card;
@@ -17,7 +18,7 @@ const COUNTED_EXACTLY: &str = "shift=0,sleep=off";
 /// Everything that decides the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hardware {
-    /// Which hardware.
+    /// Which machine.
     pub kind: MachineKind,
     /// How fast.
     pub engine: Engine,
@@ -47,9 +48,8 @@ pub struct Hardware {
     pub words: Vec<String>,
 }
 
-/// (word, why). For every hardware.
-const ALWAYS: [(&str, &str); 4] = [
-    ("console=ttyS0", "the program's terminal, and the kernel's last words"),
+/// (word, why). For every machine, behind the console, which shows what the program writes and the kernel's last words.
+const ALWAYS: [(&str, &str); 3] = [
     ("loglevel=3", "messages cost more than the work that they tell of; what kills a guest is still shown"),
     ("panic=-1", "a dead kernel resets at once, which ends QEMU"),
     ("reboot=t", "microvm has no keyboard controller to reset by: a triple fault works everywhere"),
@@ -64,7 +64,8 @@ const TCG: [(&str, &str); 3] = [
 
 /// The kernel's command line; the time is init's, which corrects the clock of the machine with it.
 fn append(hardware: &Hardware, now: Option<Duration>) -> String {
-    let mut words: Vec<String> = ALWAYS.iter().map(|(word, _)| word.to_string()).collect();
+    let mut words = vec![format!("console={}", TARGET.console)];
+    words.extend(ALWAYS.iter().map(|(word, _)| word.to_string()));
     if hardware.kind == MachineKind::Microvm {
         // There is no PCI: saves the search for it and its complaint.
         words.push("pci=off".into());
@@ -90,7 +91,7 @@ fn append(hardware: &Hardware, now: Option<Duration>) -> String {
 
 /// QEMU's command line; the console is its standard input and output. `now` is what init is told of the time since 1970.
 pub fn command(hardware: &Hardware, now: Option<Duration>) -> Cmd {
-    let mut cmd = Cmd::new("qemu-system-x86_64").args(["-nodefaults", "-no-user-config", "-display", "none"]);
+    let mut cmd = Cmd::new(TARGET.qemu).args(["-nodefaults", "-no-user-config", "-display", "none"]);
     let memory = if hardware.shared_memory { ",memory-backend=memory" } else { "" };
     cmd = cmd.arg("-no-reboot").args(["-machine", &format!("{}{memory}", machine_word(hardware.kind))]);
     cmd = match hardware.engine {
@@ -146,9 +147,8 @@ pub fn command(hardware: &Hardware, now: Option<Duration>) -> Cmd {
 
 fn machine_word(kind: MachineKind) -> &'static str {
     match kind {
-        // Option ROMs and ACPI tables are what a boot waits for longest, and nothing here uses them.
-        MachineKind::Microvm => "microvm,acpi=off,x-option-roms=off,isa-serial=on,rtc=on,pit=on,pic=on",
-        MachineKind::Q35 => "q35,smm=off,vmport=off,hpet=off,sata=off,smbus=off",
+        MachineKind::Microvm => TARGET.small_machine,
+        MachineKind::Q35 => TARGET.pci_machine,
     }
 }
 

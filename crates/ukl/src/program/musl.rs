@@ -11,6 +11,7 @@ use crate::base::error::{fail, Class, Result};
 use crate::base::plan::Made;
 use crate::base::quote;
 use crate::base::run::{Cmd, Shell};
+use crate::base::target::TARGET;
 use crate::base::workdir;
 use crate::program::toolchain::Toolchain;
 use crate::supply::debian;
@@ -104,7 +105,8 @@ pub fn commands(toolchain: &Toolchain, tree: &Path, build: &Path, out: &Path) ->
     // The cache's place must not show in the bytes of an assertion's message.
     let cflags = format!("{CFLAGS} {flags} -B{}/ -ffile-prefix-map={}=musl", hook.display(), tree.display());
     let configure = Cmd::new(tree.join("configure"))
-        .args(["--target=x86_64", "--disable-shared", "--disable-wrapper"])
+        .arg(format!("--target={}", TARGET.musl))
+        .args(["--disable-shared", "--disable-wrapper"])
         .arg(format!("--srcdir={}", tree.display()))
         .env("CC", &toolchain.cc)
         .env("AR", &toolchain.ar)
@@ -164,26 +166,25 @@ pub fn kernel_headers() -> Result<KernelHeaders> {
     let missing = || missing().hint("apt-get install --yes linux-libc-dev");
     let version = std::fs::read_to_string("/usr/include/linux/version.h").map_err(|_| missing())?;
     let mut folders = Vec::new();
-    for (name, places) in [
-        ("linux", &["/usr/include/linux"][..]),
-        ("asm-generic", &["/usr/include/asm-generic"]),
-        ("asm", &["/usr/include/x86_64-linux-gnu/asm", "/usr/include/asm"]),
-        ("mtd", &["/usr/include/mtd"]),
-    ] {
-        let place = places.iter().map(PathBuf::from).find(|place| place.is_dir()).ok_or_else(missing)?;
+    for name in ["linux", "asm-generic", "asm", "mtd"] {
+        // Those of one architecture have a folder of their own on some distributions.
+        let mut places = [TARGET.headers, "/usr/include"].into_iter().map(|folder| Path::new(folder).join(name));
+        let place = places.find(|place| place.is_dir()).ok_or_else(missing)?;
         folders.push((place, name));
     }
     Ok(KernelHeaders { folders, version })
 }
 
 /// The host's copy of the BSD list macros.
-pub const QUEUE_HEADER: &str = "/usr/include/x86_64-linux-gnu/sys/queue.h";
+pub fn queue_header() -> PathBuf {
+    Path::new(TARGET.headers).join("sys/queue.h")
+}
 
 /// The BSD list macros: musl leaves them out, many programs want them, and they need nothing else.
 fn add_queue_header(include: &Path) -> Result<()> {
-    let host = Path::new(QUEUE_HEADER);
+    let host = queue_header();
     if host.exists() {
-        workdir::copy_atomic(host, &include.join("sys/queue.h"))?;
+        workdir::copy_atomic(&host, &include.join("sys/queue.h"))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Shell};
+use crate::base::target::TARGET;
 use crate::base::workdir;
 
 /// What kind of compiler it is; decides the flags.
@@ -43,7 +44,7 @@ pub struct Toolchain {
 impl Toolchain {
     /// The flags of every compilation: what makes one object fit both privilege levels.
     pub fn kernel_flags(&self) -> Vec<&'static str> {
-        let mut flags = KERNEL_FLAGS.to_vec();
+        let mut flags = TARGET.flags.to_vec();
         if self.kind == Kind::Clang {
             // The site macros reach clang only through the assembler of its own choosing, ours.
             flags.extend(["-fno-integrated-as", "-Wno-unused-command-line-argument"]);
@@ -51,22 +52,6 @@ impl Toolchain {
         flags
     }
 }
-
-/// See DESIGN.md; each is a condition of running inside the kernel, not an optimisation.
-const KERNEL_FLAGS: [&str; 9] = [
-    "-mno-red-zone",
-    // Code in the top 2 GB, data in the bottom 2 GB: signed 32-bit relocations reach both.
-    "-mcmodel=kernel",
-    "-fno-pic",
-    "-fno-pie",
-    "-fcf-protection=none",
-    // The kernel code model would look for the stack canary in the kernel's per-CPU area.
-    "-mstack-protector-guard=tls",
-    "-mstack-protector-guard-reg=fs",
-    "-mstack-protector-guard-offset=40",
-    // Nothing unwinds through these sections, and the partial link drops them.
-    "-fno-asynchronous-unwind-tables",
-];
 
 /// Finds `compiler` (`gcc`, `clang` or a path) and the GNU binutils.
 ///
@@ -122,8 +107,8 @@ fn kind(cc: &Path) -> Result<Kind> {
     let broken = |why: String| fail(Class::Host, format!("`{}` is no usable C compiler: {why}", cc.display()));
     let tool = cc::Build::new()
         .compiler(cc)
-        .target("x86_64-unknown-linux-gnu")
-        .host("x86_64-unknown-linux-gnu")
+        .target(TARGET.triple)
+        .host(TARGET.triple)
         .opt_level(2)
         .cargo_metadata(false)
         .cargo_warnings(false)

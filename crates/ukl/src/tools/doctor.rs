@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::base::error::{fail, Class, Result};
 use crate::base::run::{Cmd, Shell};
+use crate::base::target::TARGET;
 use crate::base::term;
 use crate::base::workdir::Cache;
 
@@ -55,7 +56,7 @@ const NEEDS: &[Need] = &[
         "linux-source-6.12",
         "the kernel's source, unless the manifest names another",
     ),
-    program("qemu-system-x86_64", "qemu-system-x86", "boots images"),
+    program(TARGET.qemu, TARGET.qemu_package, "boots images"),
     program("ip", "iproute2", "taps and bridges: `ukl run --net`"),
     file("/usr/sbin/mkfs.ext4", "e2fsprogs", "makes and grows disk images (`--disk`)"),
     file("/bin/busybox", "busybox-static", "the shell of `ukl run --shell`"),

@@ -11,6 +11,7 @@ use formats::options::{self, Kind, Options};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Failure, Result};
 use crate::base::run::Cmd;
+use crate::base::target::TARGET;
 use crate::kernel::config::{self, Resolved, Scratch};
 use crate::kernel::patch;
 use crate::manifest::{KernelSpec, Manifest};
@@ -39,7 +40,7 @@ pub fn open(env: &Env, manifest: &Manifest) -> Result<Kernel> {
     let patched = patch::apply(env, &source, &spec.version)?;
     let scratch = config::scratch(env, &patched, &toolchain)?;
     let read = |name: &str| fs::read_to_string(patched.tree.join(name)).ok();
-    let options = Options::read("Kconfig", "x86", &read);
+    let options = Options::read("Kconfig", TARGET.kernel_folder, &read);
     Ok(Kernel { options, spec, scratch, shell: env.shell.clone() })
 }
 

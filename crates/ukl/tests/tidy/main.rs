@@ -105,6 +105,35 @@ fn only_workdir_names_our_paths() {
     assert_none("ask `workdir` for the path", wrong);
 }
 
+/// Words of one architecture, and where they may stand beside its table and the bytes of its code.
+const ONE_ARCHITECTURE: [&str; 6] = ["x86", "ttyS0", "linux-gnu", "microvm,", "q35,", "bzImage\""];
+const ARCHITECTURE_PLACES: [(&str, &str); 4] = [
+    ("base/target", "the table"),
+    ("base/workdir", "the name of a file in the image folder, which scripts of users know"),
+    ("machine/accel", "reads the counter of the processor that we run on: an instruction, not a fact"),
+    ("measure/bench", "the names of rows and of JSON keys"),
+];
+
+#[test]
+fn one_table_knows_the_architecture() {
+    let may = |path: &Path| {
+        let inside = |(room, _): &(&str, &str)| in_room(path, room);
+        ARCHITECTURE_PLACES.iter().any(inside) || short(path).starts_with("crates/formats/src/arch")
+    };
+    let mut wrong = Vec::new();
+    let mut files = rust_files("crates/ukl/src");
+    files.extend(rust_files("crates/formats/src"));
+    for path in files.iter().filter(|path| !may(path)) {
+        let text = read(path);
+        for (number, line) in code(without_tests(&text)) {
+            if let Some(word) = ONE_ARCHITECTURE.iter().find(|word| line.contains(**word)) {
+                wrong.push(format!("{}:{number}: {word}", short(path)));
+            }
+        }
+    }
+    assert_none("ask `base::target` for what differs between architectures", wrong);
+}
+
 #[test]
 fn what_is_process_wide_decides_nothing() {
     // Signals and the terminal are the process's own; everything else is a value that somebody passes.

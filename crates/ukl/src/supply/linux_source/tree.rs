@@ -9,6 +9,7 @@ use walkdir::{DirEntry, WalkDir};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::plan::Made;
+use crate::base::target::TARGET;
 use crate::base::workdir;
 
 use super::entry;
@@ -27,9 +28,9 @@ const GENERATED: [&str; 14] = [
     "vmlinux",
     "include/config",
     "include/generated",
-    "arch/x86/include/generated",
-    "arch/x86/boot/bzImage",
-    "arch/x86/boot/compressed/vmlinux",
+    TARGET.generated,
+    TARGET.boot_image,
+    TARGET.boot_unpacker,
     "scripts/kconfig/conf",
     "tools/objtool/objtool",
 ];

@@ -1,7 +1,7 @@
 //! What the code of an object holds that behaves differently inside the kernel, function by function.
 
 use formats::elf::{Facts, Place, SymbolKind};
-use formats::scan::Kind;
+use formats::scan::{self, Suspect};
 use formats::sites::{self, Site};
 use serde::Serialize;
 
@@ -29,15 +29,15 @@ pub(super) fn scan(facts: &Facts, bytes: &[u8], marked: &[Site]) -> Vec<Found> {
     for (index, section) in facts.sections.iter().enumerate().filter(|(_, s)| s.is_code()) {
         let functions = functions(facts, index);
         let site = |at: u64| marked.iter().any(|s| s.section == section.name && at == s.offset + NATIVE_INSTRUCTION);
-        for finding in formats::scan::scan(section.data(bytes), section.address) {
-            let what = match finding.kind {
-                Kind::Syscall if site(finding.address - section.address) => continue,
-                Kind::Syscall => "syscall".to_owned(),
-                Kind::Sysenter => "sysenter".to_owned(),
-                Kind::Int(vector) => format!("int {vector:#x}"),
-                Kind::Halt => "hlt".to_owned(),
-                Kind::RedZone => RED_ZONE.to_owned(),
-                Kind::Unknown => "no instruction".to_owned(),
+        for finding in scan::scan(section.data(bytes), section.address) {
+            let what = match finding.suspect {
+                Suspect::Syscall if site(finding.address - section.address) => continue,
+                Suspect::Syscall => "syscall".to_owned(),
+                Suspect::Sysenter => "sysenter".to_owned(),
+                Suspect::Int(vector) => format!("int {vector:#x}"),
+                Suspect::Halt => "hlt".to_owned(),
+                Suspect::RedZone => RED_ZONE.to_owned(),
+                Suspect::Unknown => "no instruction".to_owned(),
             };
             let before = functions.partition_point(|(start, _)| *start <= finding.address);
             let (start, name) =

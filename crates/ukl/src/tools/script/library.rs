@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::error::Result;
-use crate::program::musl::{self, PARTS, QUEUE_HEADER};
+use crate::program::musl::{self, PARTS};
 use crate::supply::debian;
 
 use super::text::{placeholder, Text};
@@ -42,7 +42,8 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
     for (folder, name) in musl::kernel_headers()?.folders {
         text.line(&format!("cp -RLT {} \"$SYSROOT/include/{name}\"", text.word(&folder.to_string_lossy())));
     }
-    text.line(&format!("[ ! -e {QUEUE_HEADER} ] || cp {QUEUE_HEADER} \"$SYSROOT/include/sys/queue.h\""));
+    let queue = musl::queue_header().display().to_string();
+    text.line(&format!("[ ! -e {queue} ] || cp {queue} \"$SYSROOT/include/sys/queue.h\""));
     text.say("Last, so that a folder with the library in it is complete.");
     let parts: Vec<String> = PARTS.iter().map(|part| format!("\"$OUT/musl/lib/{part}\"")).collect();
     text.line(&format!(

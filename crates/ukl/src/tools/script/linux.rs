@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::error::Result;
+use crate::base::target::TARGET;
 use crate::kernel::config;
 use crate::kernel::patch;
 use crate::kernel::vmlinux;
@@ -134,5 +135,5 @@ fn linked(text: &mut Text, plan: &Plan) {
     let old: Vec<String> = vmlinux::LINKED.iter().map(|name| format!("\"$KBUILD/{name}\"")).collect();
     text.line(&format!("rm -f {}\ncp \"$OUT/UKL.a\" \"$KBUILD/UKL.a\"", old.join(" ")));
     text.cmd(&vmlinux::link_command(&plan.configured));
-    text.line("cp \"$KBUILD/vmlinux\" \"$KBUILD/arch/x86/boot/bzImage\" \"$OUT\"");
+    text.line(&format!("cp \"$KBUILD/vmlinux\" \"$KBUILD/{}\" \"$OUT\"", TARGET.boot_image));
 }

@@ -2,7 +2,7 @@
 //!
 //! It walks instruction by instruction, so that bytes within an instruction are never taken for one.
 
-use crate::x86::{self, Instruction, Map};
+use super::code::{self, Instruction, Map};
 
 /// Something that the scan looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,12 +10,12 @@ pub struct Finding {
     /// Address of the instruction.
     pub address: u64,
     /// What it is.
-    pub kind: Kind,
+    pub suspect: Suspect,
 }
 
 /// What the scan looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Suspect {
     /// `syscall`.
     Syscall,
     /// `sysenter`.
@@ -31,29 +31,29 @@ pub enum Kind {
 }
 
 /// Scans code that is loaded at `address`; findings are in the order of their addresses.
-pub fn scan(code: &[u8], address: u64) -> Vec<Finding> {
+pub fn scan(bytes: &[u8], address: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut at = 0;
-    while at < code.len() {
-        let (length, kind) = match x86::decode(&code[at..]) {
-            Some(instruction) => (instruction.length, kind(&instruction)),
-            None => (1, Some(Kind::Unknown)),
+    while at < bytes.len() {
+        let (length, suspect) = match code::decode(&bytes[at..]) {
+            Some(instruction) => (instruction.length, suspect(&instruction)),
+            None => (1, Some(Suspect::Unknown)),
         };
-        findings.extend(kind.map(|kind| Finding { address: address.wrapping_add(at as u64), kind }));
+        findings.extend(suspect.map(|suspect| Finding { address: address.wrapping_add(at as u64), suspect }));
         at += length;
     }
     findings
 }
 
-fn kind(instruction: &Instruction) -> Option<Kind> {
+fn suspect(instruction: &Instruction) -> Option<Suspect> {
     match (instruction.map, instruction.opcode) {
-        (Map::Escape, 0x05) => Some(Kind::Syscall),
-        (Map::Escape, 0x34) => Some(Kind::Sysenter),
-        (Map::Primary, 0xcd) => Some(Kind::Int(instruction.last)),
-        (Map::Primary, 0xf4) => Some(Kind::Halt),
+        (Map::Escape, 0x05) => Some(Suspect::Syscall),
+        (Map::Escape, 0x34) => Some(Suspect::Sysenter),
+        (Map::Primary, 0xcd) => Some(Suspect::Int(instruction.last)),
+        (Map::Primary, 0xf4) => Some(Suspect::Halt),
         // `lea`, long nops and prefetches only look like accesses.
         (Map::Primary, 0x8d) | (Map::Escape, 0x0d | 0x18..=0x1f) => None,
-        _ => instruction.below_stack.then_some(Kind::RedZone),
+        _ => instruction.below_stack.then_some(Suspect::RedZone),
     }
 }
 
@@ -61,23 +61,29 @@ fn kind(instruction: &Instruction) -> Option<Kind> {
 mod tests {
     use super::*;
 
-    fn kinds(code: &[u8]) -> Vec<(u64, Kind)> {
-        scan(code, 0x1000).into_iter().map(|f| (f.address - 0x1000, f.kind)).collect()
+    fn suspects(code: &[u8]) -> Vec<(u64, Suspect)> {
+        scan(code, 0x1000).into_iter().map(|f| (f.address - 0x1000, f.suspect)).collect()
     }
 
     #[test]
     fn system_calls_of_all_kinds() {
         let code = [0x90, 0x0f, 0x05, 0xcd, 0x80, 0x0f, 0x34, 0xcd, 0x03, 0xf4, 0xc3];
-        let found = [(1, Kind::Syscall), (3, Kind::Int(0x80)), (5, Kind::Sysenter), (7, Kind::Int(3)), (9, Kind::Halt)];
-        assert_eq!(kinds(&code), found);
+        let found = [
+            (1, Suspect::Syscall),
+            (3, Suspect::Int(0x80)),
+            (5, Suspect::Sysenter),
+            (7, Suspect::Int(3)),
+            (9, Suspect::Halt),
+        ];
+        assert_eq!(suspects(&code), found);
     }
 
     #[test]
     fn bytes_within_instructions_are_not_instructions() {
         // mov $0x0080cd050f,%eax-ish operands: mov imm32, movabs imm64, a displacement.
-        assert_eq!(kinds(&[0xb8, 0x0f, 0x05, 0xcd, 0x80]), []);
-        assert_eq!(kinds(&[0x48, 0xb8, 0x0f, 0x05, 0x0f, 0x05, 0xcd, 0x80, 0xf4, 0xf4]), []);
-        assert_eq!(kinds(&[0x8b, 0x80, 0x0f, 0x05, 0x0f, 0x34]), []);
+        assert_eq!(suspects(&[0xb8, 0x0f, 0x05, 0xcd, 0x80]), []);
+        assert_eq!(suspects(&[0x48, 0xb8, 0x0f, 0x05, 0x0f, 0x05, 0xcd, 0x80, 0xf4, 0xf4]), []);
+        assert_eq!(suspects(&[0x8b, 0x80, 0x0f, 0x05, 0x0f, 0x34]), []);
     }
 
     #[test]
@@ -93,7 +99,7 @@ mod tests {
             &[0x62, 0xf1, 0x7c, 0x48, 0x29, 0x44, 0x24, 0xff], // vmovaps %zmm0,-64(%rsp)
         ];
         for code in below {
-            assert_eq!(kinds(code), [(0, Kind::RedZone)], "{code:02x?}");
+            assert_eq!(suspects(code), [(0, Suspect::RedZone)], "{code:02x?}");
         }
         let fine: &[&[u8]] = &[
             &[0x48, 0x89, 0x44, 0x24, 0x08],             // mov %rax,8(%rsp)
@@ -106,14 +112,17 @@ mod tests {
             &[0xc4, 0xc2, 0x79, 0x18, 0x44, 0x24, 0xfc], // vbroadcastss -4(%r12),%xmm0
         ];
         for code in fine {
-            assert_eq!(kinds(code), [], "{code:02x?}");
+            assert_eq!(suspects(code), [], "{code:02x?}");
         }
     }
 
     #[test]
     fn what_is_no_instruction_is_reported_and_skipped() {
-        assert_eq!(kinds(&[0x06, 0x0f, 0x05, 0x0f]), [(0, Kind::Unknown), (1, Kind::Syscall), (3, Kind::Unknown)]);
-        assert_eq!(kinds(&[]), []);
-        assert_eq!(kinds(&[0x66; 20])[0], (0, Kind::Unknown));
+        assert_eq!(
+            suspects(&[0x06, 0x0f, 0x05, 0x0f]),
+            [(0, Suspect::Unknown), (1, Suspect::Syscall), (3, Suspect::Unknown)]
+        );
+        assert_eq!(suspects(&[]), []);
+        assert_eq!(suspects(&[0x66; 20])[0], (0, Suspect::Unknown));
     }
 }
