@@ -142,7 +142,7 @@ fn mode(info: &Info, what: &What, input: Input, storage: &Storage) -> Option<Mod
         initrd::command(&info.name, path, args.as_ref().unwrap_or(&info.args), &info.env)
     };
     let app = |args| command(&info.trigger, args);
-    let twin = |args| command("/twin", args);
+    let twin = |args| command(initrd::TWIN, args);
     let mode = match what {
         What::Program(args) => Mode::commands(vec![app(args)]),
         What::Twin(args) => Mode { twin: true, ..Mode::commands(vec![twin(args)]) },

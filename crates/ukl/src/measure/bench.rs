@@ -26,7 +26,7 @@ use crate::pipeline::{self, Clock};
 
 pub use calls::{calls, calls_table, manifest as calls_manifest, Call};
 pub use count::{count, equip, Boot as CountBoot, Counted, Plan as CountPlan, Report as CountReport};
-pub use serve::{serve, Boot, Mode, Plan as ServePlan, Report, Sample};
+pub use serve::{serve, Boot, Plan as ServePlan, Report, Sample};
 pub use server::Server;
 
 /// The program that is measured: the first that everybody links.
@@ -174,18 +174,22 @@ fn options(memory_mib: Option<u32>) -> Request {
 
 /// The least memory, in whole MiB, with which hello still runs to its end.
 fn minimum_memory(env: &Env, image: &Image) -> Result<u32> {
-    let (mut dies, mut lives) = MEMORY_MIB;
-    while dies + 1 < lives {
-        let middle = (dies + lives) / 2;
-        // Too little memory shows as a panic, as silence, or as a QEMU that gives up.
-        let run = boot::run(env, image, &options(Some(middle)));
-        match run {
-            Ok(run) if run.outcome == Outcome::Exited(0) => lives = middle,
-            _ => dies = middle,
-        }
+    let (dies, lives) = MEMORY_MIB;
+    // Too little memory shows as a panic, as silence, or as a QEMU that gives up.
+    least(dies, lives, |memory_mib| {
+        let run = boot::run(env, image, &options(Some(memory_mib)));
+        run.is_ok_and(|run| run.outcome == Outcome::Exited(0))
+    })
+}
+
+/// The least number with which something works, between one with which it does not and one with which it does.
+fn least(mut fails: u32, mut works: u32, mut check: impl FnMut(u32) -> bool) -> Result<u32> {
+    while fails + 1 < works {
+        let middle = (fails + works) / 2;
+        *(if check(middle) { &mut works } else { &mut fails }) = middle;
         anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
     }
-    Ok(lives)
+    Ok(works)
 }
 
 /// Builds hello with an empty cache: wall time and processor time of this process's children.
@@ -223,6 +227,13 @@ mod tests {
         assert_eq!((odd.median(), odd.range()), (2.0, (1.0, 3.0)));
         let even = Measure { name: "x", unit: "s", samples: vec![4.0, 1.0] };
         assert_eq!(even.median(), 2.5);
+    }
+
+    #[test]
+    fn the_least_is_found_between_what_fails_and_what_works() {
+        for least_that_works in [9, 10, 77, 128] {
+            assert_eq!(least(8, 128, |number| number >= least_that_works).unwrap(), least_that_works);
+        }
     }
 
     #[test]

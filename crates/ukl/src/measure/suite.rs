@@ -16,24 +16,21 @@ use serde::Serialize;
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir::ImageDir;
-use crate::boot::{self, Outcome};
+use crate::boot::Outcome;
 use crate::image::folder::Image;
 use crate::image::initrd::{self, Command};
 use crate::machine::{Request, What};
 use crate::manifest::{self, Manifest};
+use crate::measure::pair::{self, SAID, TWIN_FIRST};
 
 pub use endurance::{endure, text as endurance_text, Endurance, Task};
 pub use judge::{Row, Verdict};
 pub use public::{manifest as public_manifest, measure, PublicReport, PublicRow, NAMES};
 pub use record::Verdict as PublicVerdict;
 
-/// The modes in the order in which they run; the first is what the others are compared with.
-const MODES: [&str; 2] = ["ring3", "app"];
 /// A run that has not ended by then is not going to: on a slow machine, and the long version.
 const LIMIT: Duration = Duration::from_secs(1200);
 const FULL_LIMIT: Duration = Duration::from_secs(7200);
-/// Warnings are shown, so that they can be found; less important messages are not.
-const KERNEL_WORDS: &str = "loglevel=5";
 
 /// What to run.
 #[derive(Debug, Clone, Default)]
@@ -78,15 +75,15 @@ pub fn manifest(dir: &ImageDir) -> Result<Manifest> {
 }
 
 /// Boots the suite's image and compares its runs. Error (class `Usage`): a case that does not exist.
-pub fn compare(env: &Env, image: &Image, options: Request, plan: &Plan) -> Result<Report> {
+pub fn compare(env: &Env, image: &Image, request: Request, plan: &Plan) -> Result<Report> {
     let mut args = if plan.full { vec!["--full".to_owned()] } else { Vec::new() };
     args.extend(if plan.cases.is_empty() { vec!["all".to_owned()] } else { vec!["run".to_owned()] });
     args.extend(plan.cases.iter().cloned());
     let limit = if plan.full { FULL_LIMIT } else { LIMIT };
-    let commands = vec![command("/twin", &args), command(&image.info.trigger, &args)];
+    let commands = TWIN_FIRST.map(|mode| command(mode.path(image), &args)).to_vec();
     // Cases are about time, too, which a busy host would stretch. Interrupts from outside keep their own time.
-    let options = Request { icount: options.nmi.is_none(), ..options };
-    let run = run(env, image, options, commands, limit)?;
+    let request = Request { icount: request.nmi.is_none(), what: What::Commands(commands), ..request };
+    let run = pair::boot(env, image, request, limit)?;
     let console = read::console(&String::from_utf8_lossy(&run.console));
     if run.ends.contains(&Outcome::Exited(2)) && console.runs.iter().all(|run| run.blocks.is_empty()) {
         let failure = fail(Class::Usage, "the suite has no case of this name");
@@ -95,8 +92,8 @@ pub fn compare(env: &Env, image: &Image, options: Request, plan: &Plan) -> Resul
     let known = known::parse(sources::KNOWN)?;
     let whole = plan.cases.is_empty();
     Ok(Report {
-        modes: MODES.iter().map(|mode| mode.to_string()).collect(),
-        cases: judge::rows(&console.runs, &MODES, &known, whole),
+        modes: SAID.map(String::from).to_vec(),
+        cases: judge::rows(&console.runs, &SAID, &known, whole),
         complaints: console.complaints.clone(),
         broken_off: broken_off(&run.outcome, &console),
     })
@@ -120,22 +117,6 @@ fn broken_off(outcome: &Outcome, console: &read::Console) -> Option<String> {
 
 fn command(path: &str, args: &[String]) -> Command {
     initrd::command("guest", path, args, &Default::default())
-}
-
-fn run(
-    env: &Env,
-    image: &Image,
-    mut options: Request,
-    commands: Vec<Command>,
-    limit: Duration,
-) -> Result<boot::BootRun> {
-    options.what = What::Commands(commands);
-    options.attach = false;
-    options.timeout = options.timeout.or(Some(limit));
-    options.words.push(KERNEL_WORDS.into());
-    let run = boot::run(env, image, &options)?;
-    anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
-    Ok(run)
 }
 
 /// Where the image of the suite, or of a public one, is kept unless the command line says otherwise.

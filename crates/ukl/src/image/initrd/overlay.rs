@@ -87,6 +87,9 @@ impl Mode {
     }
 }
 
+/// The ring-3 twin in the guest.
+pub const TWIN: &str = "/twin";
+
 /// What a program finds in its environment unless the manifest says otherwise.
 const ENVIRONMENT: [(&str, &str); 3] = [("HOME", "/"), ("PATH", "/bin:/sbin:/usr/bin:/usr/sbin"), ("TERM", "linux")];
 
@@ -114,7 +117,7 @@ pub(super) fn archive(shell: &Shell, image: &ImageDir, mode: &Mode) -> Result<Ve
         }
     }
     if mode.twin {
-        entries.push(Entry::file("/twin", 0o755, workdir::read(&image.twin())?));
+        entries.push(Entry::file(TWIN, 0o755, workdir::read(&image.twin())?));
     }
     if mode.busybox {
         entries.extend(busybox(shell)?);

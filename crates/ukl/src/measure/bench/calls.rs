@@ -3,17 +3,33 @@
 use serde::Serialize;
 
 use super::count;
-use super::serve::no_complaint;
 use super::table;
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir::{self, ImageDir};
-use crate::boot::{self, Outcome};
+use crate::boot::Outcome;
 use crate::image::folder::Image;
 use crate::machine::What;
 use crate::manifest::{self, Manifest};
+use crate::measure::pair;
 
-const PROGRAM: &str = include_str!("calls.c");
+/// The program that measures; what every operation includes.
+const PROGRAM: (&str, &str) = ("calls.c", include_str!("calls/calls.c"));
+const HEADER: (&str, &str) = ("calls.h", include_str!("calls/calls.h"));
+
+/// Each operation and the file that has it: a new one is a file and a row.
+const OPERATIONS: [(&str, &str); 9] = [
+    ("nothing", include_str!("calls/nothing.c")),
+    ("getppid", include_str!("calls/getppid.c")),
+    ("read", include_str!("calls/read.c")),
+    ("write", include_str!("calls/write.c")),
+    ("clock_gettime", include_str!("calls/clock_gettime.c")),
+    ("pipe", include_str!("calls/pipe.c")),
+    ("fault", include_str!("calls/fault.c")),
+    ("signal", include_str!("calls/signal.c")),
+    ("timer", include_str!("calls/timer.c")),
+];
+
 /// What the program's lines begin with.
 const SAYS: &str = "calls: ";
 
@@ -28,19 +44,27 @@ pub struct Call {
     pub twin: f64,
 }
 
-/// The manifest of the program that measures; its source, which is part of this program, is written to the image folder.
+/// The manifest of the program that measures; its sources, which are part of this program, are written to the image folder.
 pub fn manifest(dir: &ImageDir) -> Result<Manifest> {
-    let source = dir.stage("source").join("calls.c");
-    workdir::write_atomic(&source, PROGRAM.as_bytes())?;
-    manifest::from_files(&[source])
+    let folder = dir.stage("source");
+    let table: String = OPERATIONS.iter().map(|(name, _)| format!("ROW({name})\n")).collect();
+    for (name, text) in [PROGRAM, HEADER, ("table.h", &table)] {
+        workdir::write_atomic(&folder.join(name), text.as_bytes())?;
+    }
+    let mut sources = vec![folder.join(PROGRAM.0)];
+    for (name, text) in OPERATIONS {
+        let source = folder.join(name).with_extension("c");
+        workdir::write_atomic(&source, text.as_bytes())?;
+        sources.push(source);
+    }
+    manifest::from_files(&sources)
 }
 
 /// Boots the image of [`manifest`] once. Error (class `Boot`): the program did not come to its end, the kernel complains.
 pub fn calls(env: &Env, image: &Image) -> Result<Vec<Call>> {
-    let run = boot::run(env, image, &count::options(What::Both(None), 1))?;
-    anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
+    let run = count::boot(env, image, What::Both(None), 1)?;
     let text = String::from_utf8_lossy(&run.console);
-    no_complaint(&text, image.dir.console())?;
+    pair::no_complaint(&text, image.dir.console())?;
     if run.ends != [Outcome::Exited(0), Outcome::Exited(0)] {
         let text = format!("the program that measures ended otherwise than it should: {:?}", run.ends);
         return Err(fail(Class::Boot, text).log(image.dir.console()).into());
@@ -74,6 +98,16 @@ fn read(text: &str) -> Vec<Call> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_operation_is_a_file_that_names_it() {
+        for (name, text) in OPERATIONS {
+            assert!(text.contains(&format!("OPERATION({name}) = ")), "{name}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = manifest(&ImageDir::at(dir.path())).unwrap();
+        assert_eq!((manifest.name.as_str(), manifest.sources.len()), ("calls", OPERATIONS.len() + 1));
+    }
 
     #[test]
     fn both_runs_stand_side_by_side() {

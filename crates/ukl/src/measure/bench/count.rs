@@ -5,17 +5,18 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::load::wrong;
-use super::serve::{no_complaint, Mode, KERNEL_WORDS, LIMIT};
+use super::serve::LIMIT;
 use super::server::Server;
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Failure, Result};
 use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
-use crate::boot::{self, BootRun};
+use crate::boot::BootRun;
 use crate::image::folder::Image;
 use crate::image::initrd;
 use crate::machine::{Accel, Request, What};
 use crate::manifest::{GuestFile, Manifest, Net, Network};
+use crate::measure::pair::{self, Mode};
 use crate::program::userland;
 
 /// The client, and what it sends, in the guest.
@@ -110,20 +111,18 @@ fn strings(server: Server) -> Result<Vec<u8>> {
 ///
 /// Errors: a reply is wrong or missing, the server does not end, the kernel complains (class `Boot`).
 pub fn count(env: &Env, image: &Image, plan: &Plan) -> Result<Report> {
-    let (mut boots, mut qemu) = (Vec::new(), BTreeMap::new());
-    for round in 1..=plan.rounds {
-        for mode in [Mode::App, Mode::Twin] {
-            let run = boot::run(env, image, &options(client(image, plan, mode)?, round))?;
-            anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
-            let said = judge(image, plan, &run)?;
-            let each = said.loads.iter().map(|load| format!("{:.0}", load.instructions_per_request));
-            let each = each.collect::<Vec<_>>().join(", ");
-            term::say(&format!("round {round} of {}, {}: {each} instructions/request", plan.rounds, mode.name()));
-            boots.push(Boot { mode, round, loads: said.loads, end: said.end });
-            let line = workdir::read(&image.dir.run().qemu_line())?;
-            qemu.insert(mode, String::from_utf8_lossy(&line).into_owned());
-        }
-    }
+    let mut qemu = BTreeMap::new();
+    let boots = pair::rounds(plan.rounds as usize, |mode, round| {
+        let round = round as u32;
+        let run = boot(env, image, client(image, plan, mode)?, round)?;
+        let said = judge(image, plan, &run)?;
+        let each = said.loads.iter().map(|load| format!("{:.0}", load.instructions_per_request));
+        let each = each.collect::<Vec<_>>().join(", ");
+        term::say(&format!("round {round} of {}, {}: {each} instructions/request", plan.rounds, mode.name()));
+        let line = workdir::read(&image.dir.run().qemu_line())?;
+        qemu.insert(mode, String::from_utf8_lossy(&line).into_owned());
+        Ok(Boot { mode, round, loads: said.loads, end: said.end })
+    })?;
     let (server, kernel) = (plan.server.name(), image.info.kernel.version.clone());
     Ok(Report { server, rounds: plan.rounds, warm_up: warm_up(plan), kernel, boots, qemu })
 }
@@ -132,20 +131,18 @@ fn warm_up(plan: &Plan) -> usize {
     (plan.requests / 10).max(1)
 }
 
-/// One processor and nothing from outside; each round has another seed.
-pub(super) fn options(what: What, round: u32) -> Request {
-    Request {
-        attach: false,
+/// One boot with one processor and nothing from outside; each round has another seed.
+pub(super) fn boot(env: &Env, image: &Image, what: What, round: u32) -> Result<BootRun> {
+    let request = Request {
         accel: Accel::Tcg,
         cpus: Some(1),
         ports: Some(Vec::new()),
         network: Network { net: Some(Net::None), ..Network::default() },
-        timeout: Some(LIMIT),
-        words: vec![KERNEL_WORDS.into()],
         icount: true,
         seed: Some(round),
         ..Request::new(what)
-    }
+    };
+    pair::boot(env, image, request, LIMIT)
 }
 
 /// The client, which starts the server.
@@ -155,14 +152,10 @@ fn client(image: &Image, plan: &Plan, mode: Mode) -> Result<What> {
         return Err(fail(Class::App, format!("`{}` does not say which port answers", info.name)).into());
     };
     let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-    let path = match mode {
-        Mode::App => &info.trigger,
-        Mode::Twin => "/twin",
-    };
     let limit = plan.server.connection_requests();
     let numbers = [usize::from(port), plan.requests, warm_up(plan), limit].map(|number| number.to_string());
     let lists = [list(&plan.connections), list(&plan.depths)];
-    let server = [path.to_owned(), info.name.clone()];
+    let server = [mode.path(image).to_owned(), info.name.clone()];
     let args = plan.server.args_in_foreground().unwrap_or_else(|| info.args.clone());
     let words = [EXCHANGES.to_owned()].into_iter().chain(numbers).chain(lists).chain(server).chain(args);
     Ok(What::Commands(vec![initrd::command("client", CLIENT, &words.collect::<Vec<_>>(), &info.env)]))
@@ -180,7 +173,7 @@ struct Said {
 fn judge(image: &Image, plan: &Plan, run: &BootRun) -> Result<Said> {
     let text = String::from_utf8_lossy(&run.console);
     let broken = |what: String| fail(Class::Boot, what).log(image.dir.console());
-    no_complaint(&text, image.dir.console())?;
+    pair::no_complaint(&text, image.dir.console())?;
     let said = read(&text).map_err(|failure| failure.log(image.dir.console()))?;
     if said.end.is_empty() || said.loads.len() != plan.connections.len() * plan.depths.len() {
         return Err(broken(format!("the client in the guest did not come to its end: {:?}", run.outcome)).into());

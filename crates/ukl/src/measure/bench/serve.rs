@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -15,7 +14,8 @@ use crate::base::term;
 use crate::base::workdir::{self, Guests};
 use crate::guests::{self, Guest};
 use crate::image::folder::Image;
-use crate::machine::{Request, What};
+use crate::machine::Request;
+use crate::measure::pair::{self, Mode, BOTH};
 
 /// What to measure of a server.
 #[derive(Debug, Clone)]
@@ -32,16 +32,6 @@ pub struct Plan {
     pub depths: Vec<usize>,
     /// Search for the least memory as well.
     pub memory: bool,
-}
-
-/// How the server runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// In the kernel.
-    App,
-    /// In ring 3.
-    Twin,
 }
 
 /// Everything that was measured.
@@ -105,8 +95,6 @@ pub struct Sample {
     pub qemu_us_per_request: f64,
 }
 
-/// Warnings of the kernel are shown, so that they can be found.
-pub(super) const KERNEL_WORDS: &str = "loglevel=5";
 /// Nobody is left running for ever when we are killed.
 pub(super) const LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// A guest with little memory that does nothing for so long never will.
@@ -124,23 +112,21 @@ const SMALL_LOAD: usize = 1000;
 pub fn serve(image: &Image, folder: &std::path::Path, plan: &Plan) -> Result<Report> {
     let mut bench = Bench { image, plan, guests: Guests::at(folder), exchanges: Vec::new() };
     let before = load_average();
-    let (mut boots, mut qemu) = (Vec::new(), BTreeMap::new());
-    for round in 1..=plan.rounds {
-        for mode in [Mode::App, Mode::Twin] {
-            let boot = bench.boot(mode, round)?;
-            let line = |load: &Sample| format!("{:.0} requests/s {} deep", load.requests_per_s, load.depth);
-            let loads: Vec<String> = boot.loads.iter().map(line).collect();
-            let of = format!("round {round} of {}, {}", plan.rounds, mode.name());
-            term::say(&format!("{of}: first answer after {:.2} s, {}", boot.first_answer_s, loads.join(", ")));
-            boots.push(boot);
-            let line = workdir::read(&bench.guests.guest(mode.name()).run().qemu_line())?;
-            qemu.insert(mode, String::from_utf8_lossy(&line).into_owned());
-        }
-    }
+    let mut qemu = BTreeMap::new();
+    let boots = pair::rounds(plan.rounds, |mode, round| {
+        let boot = bench.boot(mode, round)?;
+        let line = |load: &Sample| format!("{:.0} requests/s {} deep", load.requests_per_s, load.depth);
+        let loads: Vec<String> = boot.loads.iter().map(line).collect();
+        let of = format!("round {round} of {}, {}", plan.rounds, mode.name());
+        term::say(&format!("{of}: first answer after {:.2} s, {}", boot.first_answer_s, loads.join(", ")));
+        let line = workdir::read(&bench.guests.guest(mode.name()).run().qemu_line())?;
+        qemu.insert(mode, String::from_utf8_lossy(&line).into_owned());
+        Ok(boot)
+    })?;
     let load_average = [before, load_average()];
     let bytes = bench.sizes()?;
     let mut least_memory_mib = BTreeMap::new();
-    for mode in [Mode::App, Mode::Twin].into_iter().filter(|_| plan.memory) {
+    for mode in BOTH.into_iter().filter(|_| plan.memory) {
         term::say(&format!("looking for the least memory, {}", mode.name()));
         least_memory_mib.insert(mode, bench.least_memory(mode)?);
     }
@@ -157,16 +143,6 @@ pub fn serve(image: &Image, folder: &std::path::Path, plan: &Plan) -> Result<Rep
         bytes,
         qemu,
     })
-}
-
-impl Mode {
-    /// What the guest is called.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Mode::App => "app",
-            Mode::Twin => "twin",
-        }
-    }
 }
 
 struct Bench<'a> {
@@ -195,24 +171,16 @@ impl Bench<'_> {
     }
 
     fn start(&self, mode: Mode, memory_mib: Option<u32>, limit: Duration) -> Result<Running> {
-        let args = self.plan.server.args();
-        let what = match mode {
-            Mode::App => What::Program(args),
-            Mode::Twin => What::Twin(args),
-        };
         let Some(guest_port) = self.image.info.ready else {
             return Err(fail(Class::App, format!("`{}` does not say which port answers", self.image.info.name)).into());
         };
         let host = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let options = Request {
-            attach: false,
+        let request = Request {
             memory_mib,
             ports: Some(vec![(host.port(), guest_port)]),
-            timeout: Some(limit),
-            words: vec![KERNEL_WORDS.into()],
-            ..Request::new(what)
+            ..Request::new(mode.what(self.plan.server.args()))
         };
-        let started = guests::start(&self.guests, mode.name(), self.image, &options)?;
+        let started = guests::start(&self.guests, mode.name(), self.image, &pair::observed(request, limit))?;
         Ok(Running { guest: started.guest, address: host })
     }
 
@@ -235,7 +203,7 @@ impl Bench<'_> {
         let available_kib = [before, running.guest.rested_kib()?];
         let (guest, _) = guests::stop(&self.guests, mode.name(), END_LIMIT)?;
         let text = String::from_utf8_lossy(&workdir::read(&console)?).into_owned();
-        no_complaint(&text, console)?;
+        pair::no_complaint(&text, console)?;
         Ok(Boot { mode, round, first_answer_s, loads, available_kib, end: guest.state.to_string() })
     }
 
@@ -291,17 +259,8 @@ impl Bench<'_> {
 
     /// The least memory, in whole MiB, with which the server still answers.
     fn least_memory(&mut self, mode: Mode) -> Result<u32> {
-        let (mut dies, mut lives) = (TOO_LITTLE, self.image.info.memory_mib);
-        while dies + 1 < lives {
-            let middle = (dies + lives) / 2;
-            // Too little memory shows as a panic, as silence, or as a server that was killed.
-            match self.answers_with(mode, middle) {
-                Ok(()) => lives = middle,
-                Err(_) => dies = middle,
-            }
-            anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
-        }
-        Ok(lives)
+        // Too little memory shows as a panic, as silence, or as a server that was killed.
+        super::least(TOO_LITTLE, self.image.info.memory_mib, |memory_mib| self.answers_with(mode, memory_mib).is_ok())
     }
 
     fn answers_with(&mut self, mode: Mode, memory_mib: u32) -> Result<()> {
@@ -311,14 +270,6 @@ impl Bench<'_> {
         self.send(&running, SMALL_LOAD, self.plan.connections, 1)?;
         guests::stop(&self.guests, mode.name(), END_LIMIT)?;
         Ok(())
-    }
-}
-
-/// Error (class `Boot`): the kernel complains in the text of the console, which `log` has.
-pub(super) fn no_complaint(text: &str, log: PathBuf) -> Result<()> {
-    match formats::console::complaint(text) {
-        Some(line) => Err(fail(Class::Boot, format!("the kernel complains: {line}")).log(log).into()),
-        None => Ok(()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! What was measured of a server, as a table for a person.
 
 use super::count::{self, Counted};
-use super::serve::{Boot, Mode, Report, Sample};
+use super::serve::{Boot, Report, Sample};
 use super::Measure;
+use crate::measure::pair::{Mode, BOTH};
 
 /// A row's name, its number of digits, and what it shows of a load.
 type Row = (&'static str, usize, fn(&Sample) -> f64);
@@ -38,7 +39,7 @@ impl Report {
         }
         let taken = |boot: &Boot| boot.available_kib[0] as f64 - boot.available_kib[1] as f64;
         text += &self.compared("memory taken (KiB)", 0, taken);
-        if let [Some(app), Some(twin)] = [Mode::App, Mode::Twin].map(|mode| self.least_memory_mib.get(&mode)) {
+        if let [Some(app), Some(twin)] = BOTH.map(|mode| self.least_memory_mib.get(&mode)) {
             text += &row("least memory (MiB)", &app.to_string(), &twin.to_string(), &ratio(*app as f64, *twin as f64));
         }
         let size = |name: &str| self.bytes.get(name).map_or(String::new(), u64::to_string);
@@ -79,7 +80,7 @@ impl count::Report {
 /// The samples of app mode and of the twin.
 fn by_mode(samples: impl Iterator<Item = (Mode, f64)>) -> [Measure; 2] {
     let samples: Vec<(Mode, f64)> = samples.collect();
-    [Mode::App, Mode::Twin].map(|mode| {
+    BOTH.map(|mode| {
         let samples = samples.iter().filter(|(of, _)| *of == mode).map(|(_, sample)| *sample).collect();
         Measure { name: "", unit: "", samples }
     })

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{command, read, run};
+use super::{command, read};
 use crate::base::env::Env;
 use crate::base::error::Result;
 use crate::boot::Outcome;
 use crate::image::folder::Image;
-use crate::machine::Request;
+use crate::image::initrd::TWIN;
+use crate::machine::{Request, What};
+use crate::measure::pair;
 
 /// What is done.
 #[derive(Debug, Clone, Copy)]
@@ -32,14 +34,14 @@ pub struct Task {
 }
 
 /// Boots the suite's image and runs the tasks; whoever did not run has not passed.
-pub fn endure(env: &Env, image: &Image, options: Request, what: Endurance) -> Result<Vec<Task>> {
+pub fn endure(env: &Env, image: &Image, request: Request, what: Endurance) -> Result<Vec<Task>> {
     let trigger = image.info.trigger.as_str();
     let (seconds, starts, fewer) = (what.seconds.to_string(), what.starts.to_string(), (what.starts / 10).to_string());
     let tasks = [
         (trigger, vec!["mixed", &seconds]),
-        ("/twin", vec!["starts", trigger, &starts]),
+        (TWIN, vec!["starts", trigger, &starts]),
         (trigger, vec!["starts", trigger, &fewer]),
-        (trigger, vec!["starts", "/twin", &fewer]),
+        (trigger, vec!["starts", TWIN, &fewer]),
         (trigger, vec!["memory"]),
     ];
     let words = |(path, args): &(&str, Vec<&str>)| {
@@ -50,7 +52,7 @@ pub fn endure(env: &Env, image: &Image, options: Request, what: Endurance) -> Re
     let commands = tasks.iter().map(|(path, args)| command(path, args)).collect();
     // A start takes some milliseconds where the processor is emulated.
     let limit = Duration::from_secs(u64::from(what.seconds) * 2 + u64::from(what.starts) / 10 + 600);
-    let run = run(env, image, options, commands, limit)?;
+    let run = pair::boot(env, image, Request { what: What::Commands(commands), ..request }, limit)?;
     let said = said(&String::from_utf8_lossy(&run.console));
     let task = |(i, (path, args)): (usize, &(String, Vec<String>))| Task {
         name: format!("{path} {}", args.join(" ")),

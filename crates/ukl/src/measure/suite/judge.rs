@@ -168,11 +168,11 @@ mod tests {
     use super::super::read::console;
     use super::*;
 
-    const MODES: [&str; 2] = ["ring3", "app"];
+    use crate::measure::pair::SAID;
 
     fn verdicts(text: &str, known: &str) -> Vec<(String, Verdict)> {
         let known = super::super::known::parse(known).unwrap();
-        rows(&console(text).runs, &MODES, &known, true).into_iter().map(|row| (row.case, row.verdict)).collect()
+        rows(&console(text).runs, &SAID, &known, true).into_iter().map(|row| (row.case, row.verdict)).collect()
     }
 
     fn both(ring3: &str, app: &str) -> String {
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn a_case_that_cannot_run_says_so() {
         let text = both("  skip: no such thing\nend c exit=0", "  skip: no such thing\nend c exit=0");
-        let rows = rows(&console(&text).runs, &MODES, &BTreeMap::new(), true);
+        let rows = rows(&console(&text).runs, &SAID, &BTreeMap::new(), true);
         assert_eq!((&rows[0].verdict, rows[0].skip.as_deref()), (&Verdict::Same, Some("no such thing")));
     }
 
@@ -227,8 +227,8 @@ mod tests {
     fn the_table_shows_what_differs_and_counts() {
         let text = both("  same line\n  x\nend c exit=0", "  same line\n  y\nend c exit=0");
         let report = Report {
-            modes: MODES.map(String::from).to_vec(),
-            cases: rows(&console(&text).runs, &MODES, &BTreeMap::new(), true),
+            modes: SAID.map(String::from).to_vec(),
+            cases: rows(&console(&text).runs, &SAID, &BTreeMap::new(), true),
             complaints: vec!["c: BUG".into()],
             broken_off: None,
         };

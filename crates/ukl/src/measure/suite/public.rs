@@ -8,14 +8,16 @@ use serde::Serialize;
 use super::known::{self, Known};
 use super::read::{self, Block, Console};
 use super::record::{self, Verdict, MISSING};
-use super::{broken_off, command, run, sources, MODES};
+use super::{broken_off, command, sources};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir::ImageDir;
 use crate::boot::Outcome;
 use crate::image::folder::Image;
-use crate::machine::Request;
+use crate::image::initrd::TWIN;
+use crate::machine::{Request, What};
 use crate::manifest::{self, Manifest};
+use crate::measure::pair::{self, SAID, TWIN_FIRST};
 
 /// A run of more than a thousand cases, many of which sleep.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
@@ -138,17 +140,17 @@ pub fn manifest(dir: &ImageDir, name: &str) -> Result<Manifest> {
 
 /// Boots the image of suite `name` and runs `cases`, or all. What differs for no known reason runs once more: a
 /// busy machine stretches time. Error (class `Usage`): no such case.
-pub fn measure(env: &Env, image: &Image, options: &Request, name: &str, cases: &[String]) -> Result<PublicReport> {
+pub fn measure(env: &Env, image: &Image, request: &Request, name: &str, cases: &[String]) -> Result<PublicReport> {
     let suite = SUITES.iter().find(|suite| suite.name == name);
     let suite = suite.ok_or_else(|| fail(Class::Usage, format!("there is no suite `{name}`")))?;
     let known = known::parse(sources::public_file(name, "known.txt"))?;
     let recorded = record::parse(sources::public_file(name, "results.txt"))?;
-    let boot = |cases: &[String]| boot(env, image, options.clone(), cases);
+    let boot = |cases: &[String]| boot(env, image, request.clone(), cases);
     let judge = |console: &Console| rows(console, suite.skips, &known, &recorded);
     let (console, ended) = boot(cases)?;
     let mut report = PublicReport {
         suite: name.to_owned(),
-        modes: MODES.iter().map(|mode| mode.to_string()).collect(),
+        modes: SAID.map(String::from).to_vec(),
         cases: judge(&console),
         again: Vec::new(),
         complaints: console.complaints.clone(),
@@ -167,15 +169,16 @@ pub fn measure(env: &Env, image: &Image, options: &Request, name: &str, cases: &
     Ok(report)
 }
 
-fn boot(env: &Env, image: &Image, options: Request, cases: &[String]) -> Result<(Console, Option<String>)> {
+fn boot(env: &Env, image: &Image, request: Request, cases: &[String]) -> Result<(Console, Option<String>)> {
     // The driver is in ring 3 in both runs: it executes the twin, and then the program.
     let drive = |path: &str, mode: &str| {
         let mut args = vec![path.to_owned(), mode.to_owned()];
         args.extend(cases.iter().cloned());
-        command("/twin", &args)
+        command(TWIN, &args)
     };
-    let commands = vec![drive("/twin", MODES[0]), drive(&image.info.trigger, MODES[1])];
-    let run = run(env, image, options, commands, LIMIT)?;
+    let modes = TWIN_FIRST.iter().zip(SAID);
+    let commands = modes.map(|(mode, said)| drive(mode.path(image), said)).collect();
+    let run = pair::boot(env, image, Request { what: What::Commands(commands), ..request }, LIMIT)?;
     // A test of liburing writes zeros to the terminal.
     let text = String::from_utf8_lossy(&run.console).replace('\0', "");
     if let Some(name) = text.lines().find_map(|line| line.trim_end().strip_prefix("no such case: ")) {
@@ -203,7 +206,7 @@ fn rows(
     };
     let row = |first: &Block| {
         let both: Vec<Option<&Block>> =
-            MODES.iter().map(|mode| blocks(mode).iter().find(|block| block.name == first.name)).collect();
+            SAID.iter().map(|mode| blocks(mode).iter().find(|block| block.name == first.name)).collect();
         let ends: Vec<String> = both.iter().map(|block| end(*block)).collect();
         let verdict = Verdict::of(&ends, skips);
         let differs = verdict == Verdict::Differs;
@@ -217,7 +220,7 @@ fn rows(
             verdict,
         }
     };
-    blocks(MODES[0]).iter().map(row).collect()
+    blocks(SAID[0]).iter().map(row).collect()
 }
 
 #[cfg(test)]
@@ -231,7 +234,7 @@ mod tests {
         let (known, recorded) = (known::parse(known).unwrap(), record::parse(recorded).unwrap());
         PublicReport {
             suite: "posix".into(),
-            modes: MODES.map(String::from).to_vec(),
+            modes: SAID.map(String::from).to_vec(),
             cases: rows(&read::console(TEXT), &["exit=4"], &known, &recorded),
             again: Vec::new(),
             complaints: Vec::new(),
