@@ -106,7 +106,10 @@ fn only_workdir_names_our_paths() {
 }
 
 /// Words of one architecture, and where they may stand beside its table and the bytes of its code.
-const ONE_ARCHITECTURE: [&str; 6] = ["x86", "ttyS0", "linux-gnu", "microvm,", "q35,", "bzImage\""];
+const ONE_ARCHITECTURE: [&str; 8] =
+    ["x86_64", "arch/x86", "\"x86", "-x86\"", "ttyS0", "linux-gnu", "microvm,", "bzImage\""];
+/// How `formats` takes the only row of its own table.
+const TAKES_THE_ROW: &str = "arch::x86_64::";
 const ARCHITECTURE_PLACES: [(&str, &str); 4] = [
     ("base/target", "the table"),
     ("base/workdir", "the name of a file in the image folder, which scripts of users know"),
@@ -125,7 +128,7 @@ fn one_table_knows_the_architecture() {
     files.extend(rust_files("crates/formats/src"));
     for path in files.iter().filter(|path| !may(path)) {
         let text = read(path);
-        for (number, line) in code(without_tests(&text)) {
+        for (number, line) in code(without_tests(&text)).filter(|(_, line)| !line.contains(TAKES_THE_ROW)) {
             if let Some(word) = ONE_ARCHITECTURE.iter().find(|word| line.contains(**word)) {
                 wrong.push(format!("{}:{number}: {word}", short(path)));
             }
