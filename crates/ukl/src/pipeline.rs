@@ -12,6 +12,7 @@ use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
 use crate::image::folder::{self, Image, Parts};
 use crate::image::initrd::{self, Mode};
+use crate::image::trigger;
 use crate::kernel::config::{self, Configured};
 use crate::kernel::exports::{self, Calls, Side};
 use crate::kernel::patch::{self, PatchedSource};
@@ -178,7 +179,8 @@ impl Walk<'_> {
         let kernel = clock.stage("kernel", || vmlinux::build(env, &configured, &archive, dir, progress))?;
         let Manifest { name, trigger, args, env: variables, storage, .. } = manifest;
         let mode = Mode::of_image(name, trigger, args, variables, storage);
-        let initrd = clock.stage("initrd", || initrd::build(env, &userland, manifest, dir, &mode))?;
+        let started_by = clock.stage("trigger", || trigger::build(env, &kernel, dir))?;
+        let initrd = clock.stage("initrd", || initrd::build(env, &userland, &started_by, manifest, dir, &mode))?;
         let (archive, patched, configured) = (&archive.value, &patched.value, &configured.value);
         let parts = Parts { manifest, toolchain, archive, patched, configured, kernel: &kernel, initrd: &initrd };
         if env.shell.dry_run {
