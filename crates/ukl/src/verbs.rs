@@ -35,6 +35,7 @@ mod cache;
 mod completions;
 mod man;
 mod cli;
+mod foreign;
 
 use std::ffi::OsString;
 
@@ -66,10 +67,16 @@ pub fn main() -> u8 {
         Err(error) => {
             // A closed pipe is the only way in which this fails.
             let _ = error.print();
+            if let Some(hint) = foreign::hint(&error) {
+                term::say(&format!("\nhint: {hint}"));
+            }
             return error.exit_code() as u8;
         }
     };
     term::init(cli.global.color.into(), cli.global.json);
+    if cli.global.verbose {
+        error::show_whole_commands();
+    }
     let name = words.subcommand_name().unwrap_or_default();
     let global = cli.global;
     let shell = Shell::new(global.verbose, global.dry_run);
