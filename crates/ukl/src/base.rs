@@ -4,7 +4,6 @@ pub mod target;
 pub mod error;
 pub mod units;
 pub mod term;
-pub mod terminal;
 pub mod quote;
 pub mod run;
 pub mod plan;

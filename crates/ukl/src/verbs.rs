@@ -74,9 +74,6 @@ pub fn main() -> u8 {
         }
     };
     term::init(cli.global.color.into(), cli.global.json);
-    if cli.global.verbose {
-        error::show_whole_commands();
-    }
     let name = words.subcommand_name().unwrap_or_default();
     let global = cli.global;
     let shell = Shell::new(global.verbose, global.dry_run);
@@ -153,7 +150,7 @@ fn print_object(shell: &Shell, mut object: Value) -> Result<()> {
 }
 
 fn report(name: &str, global: Global, shell: &Shell, error: &anyhow::Error) -> u8 {
-    let (text, code) = error::render(error);
+    let (text, code) = error::render_with(error, global.verbose);
     let text = text.strip_prefix("error:").map_or(text.clone(), |rest| term::paint("1;31", "error:") + rest);
     term::say(&text);
     if global.json {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -153,10 +152,16 @@ pub fn report(error: &anyhow::Error) -> Report {
 
 /// The whole message for the user and the exit code.
 pub fn render(error: &anyhow::Error) -> (String, u8) {
+    render_with(error, true)
+}
+
+/// As [`render`]; unless `whole`, a long command without its middle, so that what follows stays on the screen.
+pub fn render_with(error: &anyhow::Error, whole: bool) -> (String, u8) {
     let report = report(error);
     let mut text = format!("error: {}\n  blame   {}", report.message, report.blame);
     if let Some(command) = &report.command {
-        text.push_str(&format!("\n  command {}", shorten(command)));
+        let command = if whole { command.clone() } else { shorten(command) };
+        text.push_str(&format!("\n  command {command}"));
     }
     if let Some(log) = &report.log {
         text.push_str(&format!("\n  log     {}", log.display()));
@@ -168,21 +173,13 @@ pub fn render(error: &anyhow::Error) -> (String, u8) {
     (text, report.code)
 }
 
-/// Commands are shown as they are, however long.
-static WHOLE: AtomicBool = AtomicBool::new(false);
-
-/// From now on no command is shortened (`-v`).
-pub fn show_whole_commands() {
-    WHOLE.store(true, Ordering::Relaxed);
-}
-
 /// So long a command may be before what follows is pushed off the screen.
 const COMMAND_MAX: usize = 200;
 
 /// A long command without its middle; `-v`, the log and `--json` have all of it.
 fn shorten(command: &str) -> String {
     let length = command.chars().count();
-    if length <= COMMAND_MAX || WHOLE.load(Ordering::Relaxed) {
+    if length <= COMMAND_MAX {
         return command.to_owned();
     }
     let head: String = command.chars().take(COMMAND_MAX - 60).collect();
@@ -215,7 +212,7 @@ mod tests {
     #[test]
     fn a_long_command_leaves_log_and_hint_on_the_screen() {
         let command = format!("cc {}end", "-I/some/where ".repeat(100));
-        let (text, _) = render(&fail(Class::App, "no").command(command).log("/l").hint("h").into());
+        let (text, _) = render_with(&fail(Class::App, "no").command(command).log("/l").hint("h").into(), false);
         assert!(text.len() < 400 && text.contains("\n  log     /l\n  hint    h"), "{text}");
         assert!(
             text.contains("  command cc -I/some/where") && text.contains("end (1406 characters: `-v` shows all)"),

@@ -1,5 +1,7 @@
 //! The terminal: data goes to standard output, everything else to standard error, and neither may panic.
 
+mod lent;
+
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +10,8 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::base::error::{Result, STDOUT_FAILED};
+
+pub use lent::{lend, put_back, Lent};
 
 /// When to colour messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,6 @@ use formats::console::{self, Control};
 use crate::base::error::Result;
 use crate::base::run::{drain, interrupted, Cmd, Shell};
 use crate::base::term;
-use crate::base::terminal;
 use crate::machine::{Endpoint, Input, Machine, Output};
 
 use super::noise::{self, Farewell};
@@ -80,7 +79,7 @@ const WHILE: Duration = Duration::from_secs(30);
 /// Runs QEMU to its end, or to ours; says when the program answers.
 pub(super) fn run(shell: &Shell, cmd: &Cmd, machine: &Machine) -> Result<Streamed> {
     let route = machine.input;
-    let _terminal = (route == Input::Terminal).then(terminal::lend);
+    let _terminal = (route == Input::Terminal).then(term::lend);
     let input = match route {
         Input::None => Stdio::null(),
         Input::Terminal => Stdio::inherit(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::base::error::{Result, EXIT_INTERRUPTED};
-use crate::base::terminal;
+use crate::base::term;
 
 /// Set by the handler itself: whoever sees that a child was stopped by the same Ctrl-C knows why.
 static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
@@ -38,7 +38,7 @@ pub fn catch_interrupts() -> Result<()> {
         for (count, _) in signals.forever().enumerate() {
             if count > 0 {
                 kill_all(libc::SIGKILL);
-                terminal::put_back();
+                term::put_back();
                 std::process::exit(EXIT_INTERRUPTED.into());
             }
             std::thread::spawn(stop);
@@ -52,7 +52,7 @@ fn stop() {
     std::thread::sleep(GRACE);
     kill_all(libc::SIGKILL);
     std::thread::sleep(UNWIND);
-    terminal::put_back();
+    term::put_back();
     std::process::exit(EXIT_INTERRUPTED.into());
 }
 
