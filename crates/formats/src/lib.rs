@@ -12,6 +12,7 @@ pub mod prefix;
 pub mod scan;
 mod x86;
 pub mod sites;
+pub mod halts;
 // What the guest is made of.
 pub mod ext4;
 pub mod kconfig;

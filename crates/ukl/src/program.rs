@@ -1,7 +1,7 @@
 //! A manifest and source trees come in, `UKL.a` and the twin go out.
 
 pub mod toolchain;
-pub mod musl;
+pub mod libc;
 pub mod userland;
 pub mod wrapper;
 pub mod build;

@@ -40,10 +40,10 @@ pub(super) struct RawManifest {
     /// Further flags for the compiler.
     #[serde(default)]
     pub cflags: Vec<String>,
-    /// Libraries: `m` for libm, or the path of an archive.
+    /// Libraries: `m` for libm, with glibc any static library of the host, or the path of an archive.
     #[serde(default)]
     pub libs: Vec<String>,
-    /// The C library. Default: `musl`.
+    /// The C library. Default: `musl`, with C++ sources `glibc`.
     pub libc: Option<RawLibc>,
     /// The program's arguments, without its own name.
     #[serde(default)]
@@ -165,8 +165,10 @@ pub(super) enum RawPlatform {
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Libc")]
 pub(super) enum RawLibc {
-    /// musl, unmodified.
+    /// musl, unmodified, compiled for the kernel.
     Musl,
+    /// glibc and the C++ library as the distribution compiled them.
+    Glibc,
 }
 
 /// One file or folder for the initial RAM disk.

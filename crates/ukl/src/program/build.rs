@@ -105,7 +105,7 @@ impl Build<'_> {
         }
         let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
         let mut variables = wrapper::environment(self.tools, Some(&self.prefix))?;
-        variables.push(("CFLAGS", flags.join(" ")));
+        variables.extend([("CFLAGS", flags.join(" ")), ("CXXFLAGS", flags.join(" "))]);
         variables.extend([("LDFLAGS", String::new()), ("MAKEFLAGS", format!("-j{jobs}"))]);
         let commands = self.manifest.build.iter().filter_map(|command| {
             let (program, args) = command.words.split_first()?;

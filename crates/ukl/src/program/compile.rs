@@ -103,16 +103,13 @@ pub fn jobs(manifest: &Manifest, dir: &ImageDir) -> Result<Vec<Job>> {
 fn job(manifest: &Manifest, source: &Path, stage: &Path) -> Result<Job> {
     let shown = source.strip_prefix(&manifest.dir).unwrap_or(source);
     match source.extension().and_then(|e| e.to_str()) {
-        Some("c" | "S" | "s") => Ok(Job::Compile { source: shown.to_owned(), object: stage.join(object_name(shown)) }),
-        Some("o" | "a") => Ok(Job::Take(source.to_owned())),
-        Some("cc" | "cpp" | "cxx" | "C") => {
-            let text = format!("C++ is not compiled from `sources`: `{}`", shown.display());
-            let hint = "a build command can, without the standard library: see examples/cpp and docs/servers.md";
-            Err(fail(Class::App, text).hint(hint).into())
+        Some("c" | "S" | "s" | "cc" | "cpp" | "cxx" | "C") => {
+            Ok(Job::Compile { source: shown.to_owned(), object: stage.join(object_name(shown)) })
         }
+        Some("o" | "a") => Ok(Job::Take(source.to_owned())),
         _ => {
-            let text = format!("`{}` is neither C nor assembler, object or archive", shown.display());
-            Err(fail(Class::App, text).hint("sources end in .c, .S, .s, .o or .a").into())
+            let text = format!("`{}` is neither C, C++ nor assembler, object or archive", shown.display());
+            Err(fail(Class::App, text).hint("sources end in .c, .cc, .cpp, .cxx, .C, .S, .s, .o or .a").into())
         }
     }
 }
@@ -134,7 +131,7 @@ pub fn compiler(Userland { toolchain, sysroot }: &Userland, manifest: &Manifest)
     flags.extend(manifest.cflags.iter().cloned());
     // The same sources give the same bytes, wherever project and cache lie.
     flags.push(format!("-ffile-prefix-map={}=.", manifest.dir.display()));
-    flags.push(format!("-ffile-prefix-map={}=/musl", sysroot.dir.display()));
+    flags.push(format!("-ffile-prefix-map={}=/{}", sysroot.dir.display(), sysroot.libc.name()));
     // Last, so that no flag of the program undoes them.
     flags.extend(sysroot.cflags(toolchain));
     Cmd::new(&toolchain.cc).args(&flags).cwd(&manifest.dir).env("LC_ALL", "C")

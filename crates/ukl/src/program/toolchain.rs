@@ -41,6 +41,23 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
+    /// The driver for C++ beside the compiler: `g++`, `clang++-14`.
+    ///
+    /// Error (class `Host`): it is not installed.
+    pub fn cxx(&self) -> Result<PathBuf> {
+        let name = self.cc.file_name().unwrap_or_default().to_string_lossy();
+        let name = match self.kind {
+            Kind::Gcc => name.replacen("gcc", "g++", 1),
+            Kind::Clang => name.replacen("clang", "clang++", 1),
+        };
+        let path = self.cc.with_file_name(&name);
+        let missing = || fail(Class::Host, format!("no C++ compiler `{}`", path.display())).hint(apt("g++"));
+        match name.contains("++") && is_executable(&path) {
+            true => Ok(path),
+            false => Err(missing().into()),
+        }
+    }
+
     /// The flags of every compilation: what makes one object fit both privilege levels.
     pub fn kernel_flags(&self) -> Vec<&'static str> {
         let mut flags = KERNEL_FLAGS.to_vec();
@@ -53,7 +70,7 @@ impl Toolchain {
 }
 
 /// See DESIGN.md; each is a condition of running inside the kernel, not an optimisation.
-const KERNEL_FLAGS: [&str; 9] = [
+const KERNEL_FLAGS: [&str; 8] = [
     "-mno-red-zone",
     // Code in the top 2 GB, data in the bottom 2 GB: signed 32-bit relocations reach both.
     "-mcmodel=kernel",
@@ -64,8 +81,6 @@ const KERNEL_FLAGS: [&str; 9] = [
     "-mstack-protector-guard=tls",
     "-mstack-protector-guard-reg=fs",
     "-mstack-protector-guard-offset=40",
-    // Nothing unwinds through these sections, and the partial link drops them.
-    "-fno-asynchronous-unwind-tables",
 ];
 
 /// Finds `compiler` (`gcc`, `clang` or a path) and the GNU binutils.

@@ -89,7 +89,7 @@ pub struct Counted {
 
 /// Gives the image's guest the client and what it sends. Errors are those of the compiler.
 pub fn equip(env: &Env, manifest: &mut Manifest, dir: &ImageDir, server: Server) -> Result<()> {
-    let userland = userland::find(env, &manifest.compiler)?;
+    let userland = userland::find(env, &manifest.compiler, crate::manifest::Libc::Musl)?;
     let client = initrd::program(env, &userland, "client", &[SOURCE])?.value;
     let exchanges = dir.stage("exchanges");
     workdir::write_atomic(&exchanges, &strings(server)?)?;
