@@ -241,11 +241,11 @@ fn builds_and_dry_runs_in_one_process_know_nothing_of_one_another() {
 #[test]
 fn every_system_call_of_musl_is_a_marked_site() {
     with_each(|tools| {
-        let libc = workdir::read(&tools.userland.sysroot.lib("libc.a")).unwrap();
+        let libc = workdir::read(&tools.userland.sysroot.library("c").unwrap()).unwrap();
         let members = formats::ar::read(&libc).unwrap();
         let sites = |range: &std::ops::Range<usize>| formats::sites::find(&libc[range.clone()]).unwrap().len();
         let marked: usize = members.iter().map(|member| sites(&member.range)).sum();
-        let text = disassemble(&tools.userland.sysroot.lib("libc.a"));
+        let text = disassemble(&tools.userland.sysroot.library("c").unwrap());
         assert!(marked > 500, "{marked}");
         assert_eq!(instructions(&text, "syscall"), marked);
         assert_eq!(["hlt", "sysenter", "int    $0x80"].map(|name| instructions(&text, name)), [0, 0, 0]);
