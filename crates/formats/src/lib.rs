@@ -9,6 +9,7 @@ mod raw;
 pub mod ar;
 pub mod elf;
 pub mod prefix;
+pub mod trigger;
 pub mod scan;
 mod x86;
 pub mod sites;

@@ -13,6 +13,7 @@ use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
 use crate::image::folder::{self, Image, Parts};
 use crate::image::initrd::{self, Mode};
+use crate::image::trigger;
 use crate::kernel::config::{self, Configured};
 use crate::kernel::exports::{self, Calls};
 use crate::kernel::patch::{self, PatchedSource};
@@ -218,6 +219,7 @@ pub fn image(
     let Program { toolchain, sysroot, archive, .. } = &program;
     let (patched, configured) = configured(env, toolchain, manifest, clock)?;
     let kernel = clock.stage("kernel", || vmlinux::build(shell, cache, &configured, archive, dir, progress))?;
+    clock.stage("trigger", || trigger::build(shell, &kernel, dir))?;
     let Manifest { name, trigger, args, env, storage, .. } = manifest;
     let mode = Mode::of_image(name, trigger, args, env, storage);
     let initrd = clock.stage("initrd", || initrd::build(shell, cache, toolchain, sysroot, manifest, dir, &mode))?;

@@ -146,6 +146,11 @@ impl ImageDir {
         self.root.join("initrd.cpio.lz4")
     }
 
+    /// The file that starts the program in the guest.
+    pub fn trigger(&self) -> PathBuf {
+        self.root.join("trigger")
+    }
+
     /// The archive of the partially linked, prefixed program.
     pub fn archive(&self) -> PathBuf {
         self.root.join("UKL.a")

@@ -108,9 +108,9 @@ pub struct Parts<'a> {
 /// Describes the finished image in `image.json`; written last, so that it marks a complete image.
 pub fn assemble(parts: &Parts, dir: &ImageDir) -> Result<Image> {
     let mut files = BTreeMap::new();
-    for path in
-        [&parts.kernel.bzimage, &parts.kernel.vmlinux, &parts.kernel.config, &parts.initrd.path, &parts.archive.path]
-    {
+    let Parts { kernel, initrd, archive, .. } = parts;
+    let trigger = &dir.trigger();
+    for path in [&kernel.bzimage, &kernel.vmlinux, &kernel.config, &initrd.path, trigger, &archive.path] {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let bytes = std::fs::metadata(path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
         files.insert(name, FileInfo { bytes, sha256: workdir::hash_file(path)? });

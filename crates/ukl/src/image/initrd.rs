@@ -29,7 +29,8 @@ pub struct Initrd {
     pub path: PathBuf,
 }
 
-/// Builds init and the image's own files, and the RAM disk that starts the program as `mode` says.
+/// Builds init and the image's own files, and the RAM disk that starts the program as `mode` says. The file that
+/// starts it is in the image folder.
 ///
 /// Errors: a file of the manifest cannot be read or its path is listed twice (class `App`), no
 /// static busybox for a shell, no lz4 (class `Host`).
@@ -45,7 +46,8 @@ pub fn build(
     let init = base::init(shell, cache, toolchain, sysroot)?;
     let stage = image.stage("initrd");
     let base = stage.join("base.cpio.lz4");
-    let archive = base::archive(manifest)?;
+    let trigger = if shell.dry_run { Vec::new() } else { workdir::read(&image.trigger())? };
+    let archive = base::archive(manifest, trigger)?;
     let mut inputs = Inputs::default().with("the archive's format", "gen_init_cpio");
     for entry in formats::newc::read(&archive)? {
         inputs = inputs.with(&format!("/{}", entry.path), format!("{entry:?}"));

@@ -208,7 +208,7 @@ fn kernel_compiler(shell: &Shell, toolchain: &Toolchain) -> Toolchain {
 
 /// Is the option one that ukl itself decides? Others of the same menu are the user's.
 pub fn is_ours(name: &str) -> bool {
-    matches!(name, "UKL" | "UKL_ARCHIVE" | "UKL_TRIGGER")
+    matches!(name, "UKL" | "UKL_ARCHIVE")
 }
 
 /// Everything that must hold in the end: base, ukl, storage, debug, then the manifest's own lines.

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 33] = [
     "version",
     "script",
     "update",
@@ -30,6 +30,7 @@ const COMMANDS: [&str; 32] = [
     "clean",
     "cache",
     "prefix",
+    "trigger",
     "completions",
     "man",
     "env",
