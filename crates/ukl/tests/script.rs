@@ -40,11 +40,21 @@ fn copy(project: &Path, dir: &Path) -> PathBuf {
     to
 }
 
+/// What `image.json` says of the kernel.
+fn kernel(image: &Path, name: &str) -> String {
+    let info: serde_json::Value = serde_json::from_str(&fs::read_to_string(image.join("image.json")).unwrap()).unwrap();
+    info["kernel"][name].as_str().unwrap().to_owned()
+}
+
+/// The kernel's patched tree in the cache, whose tool makes RAM disks.
+fn linux(image: &Path) -> PathBuf {
+    env().cache.entry("patched", &kernel(image, "source")[..16])
+}
+
 /// What a script takes from the cache: a copy of the kernel's build folder in `dir`, the rest as it is.
 fn reused(image: &Path, dir: &Path) -> Vec<(&'static str, PathBuf)> {
     let cache = env().cache;
-    let info: serde_json::Value = serde_json::from_str(&fs::read_to_string(image.join("image.json")).unwrap()).unwrap();
-    let key = info["kernel"]["key"].as_str().unwrap();
+    let key = &kernel(image, "key");
     let kbuild = dir.join(key);
     if !kbuild.exists() {
         // Others link in there.
@@ -52,8 +62,7 @@ fn reused(image: &Path, dir: &Path) -> Vec<(&'static str, PathBuf)> {
         let copy = Command::new("cp").arg("-a").arg(cache.entry("kernel", key)).arg(dir).status().unwrap();
         assert!(copy.success());
     }
-    let linux = cache.entry("patched", &info["kernel"]["source"].as_str().unwrap()[..16]);
-    vec![("KBUILD", kbuild), ("LINUX", linux), ("SYSROOT", c_library())]
+    vec![("KBUILD", kbuild), ("LINUX", linux(image)), ("SYSROOT", c_library())]
 }
 
 fn c_library() -> PathBuf {
@@ -143,7 +152,7 @@ fn sections_arguments_and_files_are_those_of_the_build() {
     let project = copy(&program("odd"), dir.path());
     ukl(&["build"], &project);
     let (image, out) = (project.join("build/odd"), dir.path().join("out"));
-    good(&run(&first_half(&script(&project, &[])), &out, &[("SYSROOT", c_library())]));
+    good(&run(&first_half(&script(&project, &[])), &out, &[("SYSROOT", c_library()), ("LINUX", linux(&image))]));
     same(&["UKL.a", "twin", "initrd.cpio.lz4"], &out, &image);
     assert!(text(&fs::read(out.join("stages/link/partial.lds")).unwrap()).contains("__stop_set_of_mine"));
 }
@@ -154,7 +163,11 @@ fn with_objcopy_the_symbols_are_the_same() {
     let project = copy(&example("hello"), dir.path());
     ukl(&["build"], &project);
     let (image, out) = (project.join("build/hello"), dir.path().join("out"));
-    good(&run(&first_half(&script(&project, &["--objcopy"])), &out, &[("SYSROOT", c_library())]));
+    good(&run(
+        &first_half(&script(&project, &["--objcopy"])),
+        &out,
+        &[("SYSROOT", c_library()), ("LINUX", linux(&image))],
+    ));
     let tool = |words: &[&str], folder: &Path| {
         let output = Command::new(words[0]).args(&words[1..]).current_dir(folder).output().unwrap();
         assert!(output.status.success(), "{words:?}");
