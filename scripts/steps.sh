@@ -102,11 +102,11 @@ bridge_down() {
 
 # menuconfig OPTION KEY: the kernel's screens in a terminal of their own: finds the option, presses the key, saves.
 menuconfig() {
-    local tmux="tmux -S $work/tmux" i next
+    local tmux="tmux -S $work/tmux" i
     TERM=xterm $tmux -f /dev/null new-session -d -x 100 -y 40 "ukl menuconfig; echo ended \$?; sleep 60" || return 1
     shows() {
         for ((i = 0; i < 1500; i++)); do
-            if $tmux capture-pane -p | grep -q -- "$1"; then return; fi
+            if $tmux capture-pane -p | grep -qF "$1"; then return; fi
             sleep 0.2
         done
         $tmux capture-pane -p
@@ -114,10 +114,11 @@ menuconfig() {
         return 1
     }
     shows Linux/x86 && $tmux send-keys / && shows "Search Configuration Parameter" &&
-        $tmux send-keys "$1" Enter && shows "Symbol: $1 \\[" && $tmux send-keys 1 && shows "Search ($1) →" && $tmux send-keys "$2" || return 1
-    # Out of the menu, out of the results, out of the main menu.
-    for next in "Symbol: $1 \\[" "General setup  --->" 'wish to save\|ended'; do
-        $tmux send-keys Escape Escape && shows "$next" || return 1
+        $tmux send-keys "$1" Enter && shows "Symbol: $1 [" && $tmux send-keys 1 && sleep 1 && $tmux send-keys "$2" || return 1
+    for ((i = 0; i < 20; i++)); do
+        $tmux send-keys Escape Escape
+        sleep 1.5
+        if $tmux capture-pane -p | grep -q 'wish to save\|ended'; then break; fi
     done
     $tmux send-keys y && shows "ended 0" && $tmux kill-server
 }
