@@ -1,4 +1,4 @@
-//! Embeds `linux-patches/`, `tests/guest/`, `tests/suites/` and `examples/`: one installed binary must do.
+//! Embeds `linux-patches/`, `tests/conformance/`, `tests/suites/` and `examples/`: one installed binary must do.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     fs::write(Path::new(&out).join("linux_patches.rs"), table)?;
     let top = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("../..");
     let tests = top.join("tests").canonicalize()?;
-    fs::write(Path::new(&out).join("suite.rs"), format!("&[\n{}]\n", folder(&tests.join("guest"))?))?;
+    fs::write(Path::new(&out).join("suite.rs"), format!("&[\n{}]\n", folder(&tests.join("conformance"))?))?;
     fs::write(Path::new(&out).join("suites.rs"), public(&tests.join("suites"))?)?;
     templates(&top.join("examples"), Path::new(&out))
 }

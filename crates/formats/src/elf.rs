@@ -10,7 +10,7 @@ use object::read::SymbolIndex;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// Relocatable, executable or shared.
-    pub kind: Kind,
+    pub kind: FileKind,
     /// `e_machine`; 62 is x86-64.
     pub machine: u16,
     /// Entry address; 0 in objects.
@@ -23,7 +23,7 @@ pub struct Facts {
 
 /// What the file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// Input of a linker.
     Relocatable,
     /// Linked at fixed addresses.
@@ -185,10 +185,10 @@ impl Facts {
             });
         }
         let kind = match object.header.e_type.get(LE) {
-            elf::ET_REL => Kind::Relocatable,
-            elf::ET_EXEC => Kind::Executable,
-            elf::ET_DYN => Kind::Shared,
-            _ => Kind::Other,
+            elf::ET_REL => FileKind::Relocatable,
+            elf::ET_EXEC => FileKind::Executable,
+            elf::ET_DYN => FileKind::Shared,
+            _ => FileKind::Other,
         };
         Ok(Facts {
             kind,

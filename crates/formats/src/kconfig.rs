@@ -166,7 +166,9 @@ fn parse_line(line: &str) -> Result<Option<(&str, &str)>> {
         return Err(Error::new(format!("not the name of an option: {option}")));
     }
     if !is_value(value) {
-        return Err(Error::new(format!("{option} has a value that is no y, m, n, number or quoted string: {value}")));
+        return Err(Error::new(format!(
+            "{option} has a value that is neither y, m, n nor a number or quoted string: {value}"
+        )));
     }
     Ok(Some((option, value)))
 }
@@ -266,8 +268,11 @@ mod tests {
             ("\nCONFIG_X", "line:2: not a setting: CONFIG_X"),
             ("SMP=y", "line:1: not the name of an option: SMP"),
             ("CONFIG_=y", "line:1: not the name of an option: CONFIG_"),
-            ("CONFIG_X=yes", "line:1: CONFIG_X has a value that is no y, m, n, number or quoted string: yes"),
-            ("CONFIG_X=\"a\"b\"", "line:1: CONFIG_X has a value that is no y, m, n, number or quoted string: \"a\"b\""),
+            ("CONFIG_X=yes", "line:1: CONFIG_X has a value that is neither y, m, n nor a number or quoted string: yes"),
+            (
+                "CONFIG_X=\"a\"b\"",
+                "line:1: CONFIG_X has a value that is neither y, m, n nor a number or quoted string: \"a\"b\"",
+            ),
             ("CONFIG_X=y\nCONFIG_X=n", "CONFIG_X is y in line:1 and n in line:2"),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), message);

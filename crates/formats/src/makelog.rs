@@ -132,7 +132,7 @@ fn is_error(line: &str) -> bool {
     starts.iter().any(|word| line.starts_with(word) || line.contains(&format!(": {word}")))
 }
 
-/// A message of a linker that is no warning and no context.
+/// A message of a linker that is not a warning and no context.
 fn is_linker(line: &str) -> bool {
     let Some((program, message)) = line.split_once(':') else { return false };
     let name = program.rsplit('/').next().unwrap_or_default();
@@ -202,7 +202,9 @@ fn end_of_message(lines: &[String], at: usize) -> usize {
             || line.contains(": in definition of")
     };
     let same_kind = |line: &str| {
-        strength(line) == strength(&lines[at]) && kind(line) == kind(&lines[at]) && kind(line) != Kind::Compiler
+        strength(line) == strength(&lines[at])
+            && speaker(line) == speaker(&lines[at])
+            && speaker(line) != Speaker::Compiler
     };
     let mut end = at + 1;
     while end < lines.len() && end - at < LIMIT {
@@ -220,7 +222,7 @@ fn end_of_message(lines: &[String], at: usize) -> usize {
 
 /// Who speaks; a linker's or assembler's messages are shown together, of a compiler's the first.
 #[derive(PartialEq, Eq)]
-enum Kind {
+enum Speaker {
     Compiler,
     Assembler,
     Linker,
@@ -228,18 +230,18 @@ enum Kind {
     Other,
 }
 
-fn kind(line: &str) -> Kind {
+fn speaker(line: &str) -> Speaker {
     let linker = ["undefined reference to", "relocation truncated", "multiple definition of", "ld.lld: error:"];
     if linker.iter().any(|word| line.contains(word)) || is_linker(line) {
-        Kind::Linker
+        Speaker::Linker
     } else if line.contains("ERROR: modpost:") {
-        Kind::Modpost
+        Speaker::Modpost
     } else if line.contains(": Error: ") {
-        Kind::Assembler
+        Speaker::Assembler
     } else if is_error(line) {
-        Kind::Compiler
+        Speaker::Compiler
     } else {
-        Kind::Other
+        Speaker::Other
     }
 }
 
@@ -274,7 +276,7 @@ fn location(line: &str) -> Option<(&str, Option<u32>)> {
         return None;
     }
     let number = rest.split(':').next().and_then(|number| number.parse().ok());
-    // A file that is no source: `file.c:(.text+0x6): undefined reference`, `a.o: error: objtool:`.
+    // A file that is not a source: `file.c:(.text+0x6): undefined reference`, `a.o: error: objtool:`.
     let is_file = number.is_some() || rest.starts_with("(.") || rest.starts_with(" error: ");
     (is_file && !first.starts_with("/tmp/")).then_some((first, number))
 }

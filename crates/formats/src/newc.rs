@@ -25,13 +25,13 @@ pub struct Entry {
     /// Group.
     pub gid: u32,
     /// What it is.
-    pub kind: Kind,
+    pub kind: EntryKind,
 }
 
 /// What a path is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // `major` and `minor` have no other name.
-pub enum Kind {
+pub enum EntryKind {
     /// A folder.
     Dir,
     /// A file with these contents.
@@ -48,28 +48,28 @@ pub enum Kind {
 
 impl Entry {
     /// An entry that belongs to root.
-    pub fn new(path: impl Into<String>, mode: u32, kind: Kind) -> Self {
+    pub fn new(path: impl Into<String>, mode: u32, kind: EntryKind) -> Self {
         Entry { path: path.into(), mode, uid: 0, gid: 0, kind }
     }
 
     /// A folder that belongs to root.
     pub fn dir(path: impl Into<String>, mode: u32) -> Self {
-        Entry::new(path, mode, Kind::Dir)
+        Entry::new(path, mode, EntryKind::Dir)
     }
 
     /// A file that belongs to root.
     pub fn file(path: impl Into<String>, mode: u32, contents: impl Into<Vec<u8>>) -> Self {
-        Entry::new(path, mode, Kind::File(contents.into()))
+        Entry::new(path, mode, EntryKind::File(contents.into()))
     }
 
     /// A symbolic link at `path` to `target`.
     pub fn symlink(path: impl Into<String>, target: impl Into<String>) -> Self {
-        Entry::new(path, 0o777, Kind::Symlink(target.into()))
+        Entry::new(path, 0o777, EntryKind::Symlink(target.into()))
     }
 
     /// A character device that belongs to root.
     pub fn char_device(path: impl Into<String>, mode: u32, major: u32, minor: u32) -> Self {
-        Entry::new(path, mode, Kind::CharDevice { major, minor })
+        Entry::new(path, mode, EntryKind::CharDevice { major, minor })
     }
 }
 
@@ -89,7 +89,7 @@ pub fn write(entries: &[Entry]) -> Result<Vec<u8>> {
         for (end, _) in path.match_indices('/') {
             let parent = &path[..end];
             match sorted.get(parent).map(|entry| &entry.kind) {
-                Some(Kind::Dir) => {}
+                Some(EntryKind::Dir) => {}
                 Some(_) => return Err(Error::new(format!("{path}: {parent} is not a folder"))),
                 None => {
                     sorted.insert(parent.to_string(), Entry::dir(parent, 0o755));
@@ -135,13 +135,15 @@ pub fn read(archive: &[u8]) -> Result<Vec<Entry>> {
             return Ok(entries);
         }
         let kind = match mode & TYPE {
-            0o040000 => Kind::Dir,
-            0o100000 => Kind::File(data.to_vec()),
+            0o040000 => EntryKind::Dir,
+            0o100000 => EntryKind::File(data.to_vec()),
             // With or without the NUL of gen_init_cpio.
-            0o120000 => Kind::Symlink(String::from_utf8_lossy(data.strip_suffix(b"\0").unwrap_or(data)).into_owned()),
-            0o020000 => Kind::CharDevice { major, minor },
-            0o060000 => Kind::BlockDevice { major, minor },
-            0o010000 => Kind::Fifo,
+            0o120000 => {
+                EntryKind::Symlink(String::from_utf8_lossy(data.strip_suffix(b"\0").unwrap_or(data)).into_owned())
+            }
+            0o020000 => EntryKind::CharDevice { major, minor },
+            0o060000 => EntryKind::BlockDevice { major, minor },
+            0o010000 => EntryKind::Fifo,
             other => return Err(Error::new(format!("unknown file type {other:o} in a cpio archive"))),
         };
         entries.push(Entry { path: String::from_utf8_lossy(name).into_owned(), mode: mode & 0o7777, uid, gid, kind });
@@ -160,15 +162,15 @@ fn normal(path: &str) -> Result<String> {
 fn append(out: &mut Vec<u8>, path: &str, entry: &Entry, inode: u32) -> Result<()> {
     let target;
     let (kind, links, data, major, minor): (u32, u32, &[u8], u32, u32) = match &entry.kind {
-        Kind::Dir => (0o040000, 2, &[], 0, 0),
-        Kind::File(data) => (0o100000, 1, data, 0, 0),
-        Kind::Symlink(path) => {
+        EntryKind::Dir => (0o040000, 2, &[], 0, 0),
+        EntryKind::File(data) => (0o100000, 1, data, 0, 0),
+        EntryKind::Symlink(path) => {
             target = format!("{path}\0");
             (0o120000, 1, target.as_bytes(), 0, 0)
         }
-        Kind::CharDevice { major, minor } => (0o020000, 1, &[], *major, *minor),
-        Kind::BlockDevice { major, minor } => (0o060000, 1, &[], *major, *minor),
-        Kind::Fifo => (0o010000, 2, &[], 0, 0),
+        EntryKind::CharDevice { major, minor } => (0o020000, 1, &[], *major, *minor),
+        EntryKind::BlockDevice { major, minor } => (0o060000, 1, &[], *major, *minor),
+        EntryKind::Fifo => (0o010000, 2, &[], 0, 0),
     };
     let size = u32::try_from(data.len()).map_err(|_| Error::new(format!("{path}: larger than 4 GiB")))?;
     append_fields(
@@ -218,8 +220,8 @@ mod tests {
             Entry::symlink("bin", "usr/bin"),
             Entry::dir("dev", 0o755),
             Entry::char_device("dev/console", 0o600, 5, 1),
-            Entry::new("dev/pipe", 0o622, Kind::Fifo),
-            Entry::new("dev/sda", 0o660, Kind::BlockDevice { major: 8, minor: 0 }),
+            Entry::new("dev/pipe", 0o622, EntryKind::Fifo),
+            Entry::new("dev/sda", 0o660, EntryKind::BlockDevice { major: 8, minor: 0 }),
             Entry { uid: 1000, gid: 1001, ..Entry::file("file", 0o4711, vec![0, 1, 2, 255, 254]) },
         ];
         assert_eq!(read(&write(&entries).unwrap()).unwrap(), entries);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The type of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum OptionKind {
     /// `y` or `n`.
     Bool,
     /// `y`, `m` or `n`.
@@ -25,7 +25,7 @@ pub struct Definition {
     /// `file:line`.
     pub place: String,
     /// Its type.
-    pub kind: Kind,
+    pub kind: OptionKind,
     /// What menus show; without one nobody can set the option.
     pub prompt: Option<String>,
     /// When the prompt is shown, beyond the dependencies.
@@ -66,9 +66,9 @@ impl Options {
     }
 
     /// Its type.
-    pub fn kind(&self, name: &str) -> Kind {
+    pub fn kind(&self, name: &str) -> OptionKind {
         let kinds = self.get(name).iter().map(|d| d.kind);
-        kinds.into_iter().find(|kind| *kind != Kind::Unknown).unwrap_or(Kind::Unknown)
+        kinds.into_iter().find(|kind| *kind != OptionKind::Unknown).unwrap_or(OptionKind::Unknown)
     }
 
     /// True when a person can set it somewhere.
@@ -260,7 +260,7 @@ impl Parser<'_> {
         let depends = self.around.iter().flatten().cloned().collect();
         let definition = Definition {
             place,
-            kind: Kind::Unknown,
+            kind: OptionKind::Unknown,
             prompt: None,
             prompt_if: None,
             depends,
@@ -287,11 +287,11 @@ impl Parser<'_> {
         let Some(own) = definitions.and_then(|list| list.last_mut()) else { return };
         let (value, condition) = conditional(rest);
         match first {
-            "bool" | "def_bool" => own.kind = Kind::Bool,
-            "tristate" | "def_tristate" => own.kind = Kind::Tristate,
-            "int" => own.kind = Kind::Int,
-            "hex" => own.kind = Kind::Hex,
-            "string" => own.kind = Kind::String,
+            "bool" | "def_bool" => own.kind = OptionKind::Bool,
+            "tristate" | "def_tristate" => own.kind = OptionKind::Tristate,
+            "int" => own.kind = OptionKind::Int,
+            "hex" => own.kind = OptionKind::Hex,
+            "string" => own.kind = OptionKind::String,
             _ => {}
         }
         match first {
@@ -357,13 +357,13 @@ mod tests {
         let options = options();
         assert_eq!(options.names().collect::<Vec<_>>(), ["64BIT", "BPF", "INET", "NET"]);
         let inet = &options.get("INET")[0];
-        assert_eq!((inet.place.as_str(), inet.kind), ("Kconfig:16", Kind::Bool));
+        assert_eq!((inet.place.as_str(), inet.kind), ("Kconfig:16", OptionKind::Bool));
         assert_eq!(inet.depends, ["HAS_NET", "NET", "A && \t\t!B"]);
         let net = &options.get("NET")[0];
         assert_eq!(net.prompt.as_deref(), Some("Networking if you like"));
         assert_eq!((net.prompt_if.as_deref(), net.defaults[0].as_str()), (Some("EXPERT"), "y"));
         assert_eq!(options.selected_by("BPF").collect::<Vec<_>>(), [("NET", Some("64BIT"))]);
-        assert!(options.has_prompt("64BIT") && !options.has_prompt("BPF") && options.kind("64BIT") == Kind::Int);
+        assert!(options.has_prompt("64BIT") && !options.has_prompt("BPF") && options.kind("64BIT") == OptionKind::Int);
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub fn prefix(object: &[u8], prefix: &str, exempt: &dyn Fn(&str) -> bool) -> Res
 /// [`prefix`] in the object's own buffer: what is large is not copied. An object that is refused stays as it is.
 pub fn prefix_in_place(object: &mut Vec<u8>, prefix: &str, exempt: &dyn Fn(&str) -> bool) -> Result<()> {
     let mut renamer = Renamer::new(prefix, exempt)?;
-    if let Some(plan) = renamer.plan(object)? {
-        renamer.apply(&plan, object, 0);
+    if let Some(offsets) = renamer.offsets(object)? {
+        renamer.apply(&offsets, object, 0);
     }
     Ok(())
 }
@@ -64,7 +64,7 @@ struct Renamer<'a> {
 }
 
 /// Offsets in the object of what is to be patched.
-struct Plan {
+struct Offsets {
     /// The symbol table.
     symbols: usize,
     /// The section header of its string table.
@@ -82,18 +82,18 @@ impl<'a> Renamer<'a> {
 
     /// Appends the renamed object to `out`.
     fn append(&mut self, object: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let plan = self.plan(object)?;
+        let offsets = self.offsets(object)?;
         let start = out.len();
         out.reserve(object.len() + self.strings.len());
         out.extend_from_slice(object);
-        if let Some(plan) = plan {
-            self.apply(&plan, out, start);
+        if let Some(offsets) = offsets {
+            self.apply(&offsets, out, start);
         }
         Ok(())
     }
 
     /// Makes the new table and names; `None` when the object has no symbols.
-    fn plan(&mut self, bytes: &[u8]) -> Result<Option<Plan>> {
+    fn offsets(&mut self, bytes: &[u8]) -> Result<Option<Offsets>> {
         let object = Object::relocatable(bytes)?;
         self.names.clear();
         self.strings.clear();
@@ -117,7 +117,7 @@ impl<'a> Renamer<'a> {
             self.names.push(name);
         }
         let symbols = object.sections.section(object.symbols.section())?.sh_offset(LE) as usize;
-        Ok(Some(Plan { symbols, header: object.section_header_offset(table) }))
+        Ok(Some(Offsets { symbols, header: object.section_header_offset(table) }))
     }
 
     /// Where the new table has the symbol's name; one entry for all symbols that share a name's offset.
@@ -146,16 +146,16 @@ impl<'a> Renamer<'a> {
     }
 
     /// Appends the new table to the object that begins at `start` and ends `out`, and points at it.
-    fn apply(&self, plan: &Plan, out: &mut Vec<u8>, start: usize) {
+    fn apply(&self, offsets: &Offsets, out: &mut Vec<u8>, start: usize) {
         let table = out.len() - start;
         out.extend_from_slice(&self.strings);
         let object = &mut out[start..];
         // st_name is a symbol's first field.
         for (index, name) in self.names.iter().enumerate() {
-            put(object, plan.symbols + (index + 1) * size_of::<Symbol>(), &name.to_le_bytes());
+            put(object, offsets.symbols + (index + 1) * size_of::<Symbol>(), &name.to_le_bytes());
         }
-        put(object, plan.header + offset_of!(Section, sh_offset), &(table as u64).to_le_bytes());
-        put(object, plan.header + offset_of!(Section, sh_size), &(self.strings.len() as u64).to_le_bytes());
+        put(object, offsets.header + offset_of!(Section, sh_offset), &(table as u64).to_le_bytes());
+        put(object, offsets.header + offset_of!(Section, sh_size), &(self.strings.len() as u64).to_le_bytes());
     }
 }
 

@@ -98,7 +98,7 @@ fn begins_diff(line: &str) -> bool {
     line.starts_with("diff --git ") || line.starts_with("--- a/") || line.starts_with("--- /dev/null")
 }
 
-/// File names and line counts. A hunk's header says how long it is, so `---` in it is no file name.
+/// File names and line counts. A hunk's header says how long it is, so `---` in it is not a file name.
 fn diff(info: &mut PatchInfo, lines: &mut Lines) -> Result<()> {
     let mut file = |name: &str| {
         let name = name.split('\t').next().unwrap_or_default();

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{compile, file, have, run, scratch, GLIBC, MUSL};
-use formats::elf::{Binding, Facts, Kind, Place, SymbolKind};
+use formats::elf::{Binding, Facts, FileKind, Place, SymbolKind};
 
 /// goblin's view of the same file.
 fn same_as_goblin(name: &str, bytes: &[u8]) -> Facts {
@@ -41,7 +41,7 @@ fn every_member_of_the_libraries() {
         let Some(bytes) = file(path) else { continue };
         for member in formats::ar::read(&bytes).unwrap() {
             let facts = same_as_goblin(&member.name, &bytes[member.range]);
-            assert_eq!(facts.kind, Kind::Relocatable);
+            assert_eq!(facts.kind, FileKind::Relocatable);
         }
     }
 }
@@ -85,7 +85,7 @@ fn addresses_of_a_linked_program_have_names() {
     run(folder, &["ld", "-static", "s.s.o", "-o", "program"]);
     let program = std::fs::read(folder.join("program")).unwrap();
     let facts = same_as_goblin("program", &program);
-    assert_eq!(facts.kind, Kind::Executable);
+    assert_eq!(facts.kind, FileKind::Executable);
     let start = facts.entry;
     assert_ne!(start, 0);
     let at = |address| facts.function_at(address).map(|(symbol, offset)| (symbol.name.as_str(), offset));
@@ -106,7 +106,7 @@ fn stripped_files_have_no_symbols() {
     compile(folder, "m.c", "int main(void) { return 0; }", &["gcc"]);
     run(folder, &["gcc", "m.c.o", "-s", "-o", "program"]);
     let facts = Facts::read(&std::fs::read(folder.join("program")).unwrap()).unwrap();
-    assert_eq!((facts.symbols.len(), facts.kind), (0, Kind::Shared));
+    assert_eq!((facts.symbols.len(), facts.kind), (0, FileKind::Shared));
     assert_eq!(facts.function_at(facts.entry), None);
     assert!(facts.section(".text").is_some());
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{have, run, scratch};
-use formats::newc::{self, Entry, Kind};
+use formats::newc::{self, Entry, EntryKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::process::Command;
 
@@ -13,8 +13,8 @@ fn entries() -> Vec<Entry> {
         Entry::file("/UKL", 0o755, "\u{7f}UKL\nhello\n"),
         Entry::file("init", 0o755, vec![7; 100_001]),
         Entry::char_device("dev/console", 0o600, 5, 1),
-        Entry::new("dev/vda", 0o660, Kind::BlockDevice { major: 254, minor: 17 }),
-        Entry::new("run/pipe", 0o622, Kind::Fifo),
+        Entry::new("dev/vda", 0o660, EntryKind::BlockDevice { major: 254, minor: 17 }),
+        Entry::new("run/pipe", 0o622, EntryKind::Fifo),
         Entry::symlink("bin/sh", "busybox"),
         Entry::dir("tmp", 0o1777),
         Entry { uid: 1000, gid: 100, ..Entry::file("home/user/a file", 0o640, "") },
@@ -55,7 +55,7 @@ fn gnu_cpio_unpacks_it() {
     let root = am_root();
     let entries: Vec<_> = entries()
         .into_iter()
-        .filter(|e| root || !matches!(e.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. }))
+        .filter(|e| root || !matches!(e.kind, EntryKind::CharDevice { .. } | EntryKind::BlockDevice { .. }))
         .collect();
     let scratch = scratch("newc-unpack");
     let folder = scratch.path();
@@ -67,12 +67,16 @@ fn gnu_cpio_unpacks_it() {
         let path = folder.join("root").join(entry.path.trim_start_matches('/'));
         let found = path.symlink_metadata().unwrap();
         match &entry.kind {
-            Kind::File(data) => assert_eq!(&std::fs::read(&path).unwrap(), data),
-            Kind::Symlink(target) => assert_eq!(std::fs::read_link(&path).unwrap().to_str(), Some(target.as_str())),
-            Kind::Dir => assert!(found.is_dir()),
-            Kind::Fifo => assert!(found.file_type().is_fifo()),
-            Kind::CharDevice { .. } => assert!(found.file_type().is_char_device() && found.rdev() == 5 << 8 | 1),
-            Kind::BlockDevice { .. } => assert!(found.file_type().is_block_device() && found.rdev() == 254 << 8 | 17),
+            EntryKind::File(data) => assert_eq!(&std::fs::read(&path).unwrap(), data),
+            EntryKind::Symlink(target) => {
+                assert_eq!(std::fs::read_link(&path).unwrap().to_str(), Some(target.as_str()))
+            }
+            EntryKind::Dir => assert!(found.is_dir()),
+            EntryKind::Fifo => assert!(found.file_type().is_fifo()),
+            EntryKind::CharDevice { .. } => assert!(found.file_type().is_char_device() && found.rdev() == 5 << 8 | 1),
+            EntryKind::BlockDevice { .. } => {
+                assert!(found.file_type().is_block_device() && found.rdev() == 254 << 8 | 17)
+            }
         }
         if root {
             assert_eq!((found.uid(), found.gid()), (entry.uid, entry.gid), "{path:?}");
@@ -92,5 +96,5 @@ fn archives_of_gnu_cpio_are_read() {
     run(folder, &["sh", "-c", "find d | cpio -o -H newc --quiet > archive"]);
     let entries = newc::read(&std::fs::read(folder.join("archive")).unwrap()).unwrap();
     let shown: Vec<_> = entries.iter().map(|e| (e.path.as_str(), e.kind.clone())).collect();
-    assert_eq!(shown, [("d", Kind::Dir), ("d/f", Kind::File(b"contents".to_vec()))]);
+    assert_eq!(shown, [("d", EntryKind::Dir), ("d/f", EntryKind::File(b"contents".to_vec()))]);
 }

@@ -104,15 +104,15 @@ fn counts(verdicts: &[&str], words: &[&str]) -> Vec<usize> {
 }
 
 fn guest(files: &Files) -> Result<String> {
-    let all = verdicts(files, "tests/guest/results.txt")?;
+    let all = verdicts(files, "tests/conformance/results.txt")?;
     let found = counts(&all, &["same", "known"]);
     let [same, known] = found.as_slice() else { bail!("two words have two counts") };
     anyhow::ensure!(
         !all.is_empty() && same + known == all.len(),
-        "tests/guest/results.txt: not every case is `same` or `known`"
+        "tests/conformance/results.txt: not every case is `same` or `known`"
     );
     Ok(format!(
-        "Of {} cases {same} answer the same in ring 3 and in app mode; {known} differ, each for a reason that `tests/guest/known.txt` gives.\n",
+        "Of {} cases {same} answer the same in ring 3 and in app mode; {known} differ, each for a reason that `tests/conformance/known.txt` gives.\n",
         all.len()
     ))
 }

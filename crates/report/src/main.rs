@@ -63,7 +63,7 @@ fn files(root: &Path) -> Result<Files> {
         let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
         files.insert(format!("docs/data/{name}"), read(&entry)?);
     }
-    for suite in ["tests/guest", "tests/suites/posix", "tests/suites/uring"] {
+    for suite in ["tests/conformance", "tests/suites/posix", "tests/suites/uring"] {
         let path = format!("{suite}/results.txt");
         files.insert(path.clone(), read(&root.join(path))?);
     }

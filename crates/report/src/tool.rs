@@ -42,7 +42,7 @@ pub fn recording(json: &str, circumstances: Circumstances) -> Result<Recording> 
         let command = format!("ukl bench count {} --rounds {rounds}", name("server"));
         (name("server"), command, both(), counted(&result)?)
     } else {
-        bail!("this is no result of `ukl --json bench`");
+        bail!("this is not a result of `ukl --json bench`");
     };
     let Circumstances { measured, mut machine } = circumstances;
     if let Some([first, last]) = result.get("load_average").and_then(Value::as_array).map(Vec::as_slice) {
@@ -57,7 +57,7 @@ pub fn results(json: &str) -> Result<String> {
     let mut text =
         "# The conformance suite, by `ukl --json test`: verdict, how the case ended in ring 3, in app mode, name.\n"
             .to_owned();
-    for case in list(result.get("cases").context("this is no result of `ukl --json test`")?)? {
+    for case in list(result.get("cases").context("this is not a result of `ukl --json test`")?)? {
         let word = |key: &str| case.get(key).and_then(Value::as_str).with_context(|| format!("a case without `{key}`"));
         let ends = list(case.get("ends").context("a case without `ends`")?)?;
         let ends: String = ends.iter().map(|end| format!("{:<10} ", end.as_str().unwrap_or_default())).collect();

@@ -130,8 +130,8 @@ pub fn start(shell: &Shell, machine: &Machine) -> Result<BootRun> {
 /// Writes what the boot reads, and how it is started: evidence is on disk before anything runs.
 fn write_files(shell: &Shell, machine: &Machine, prepared: &Prepared) -> Result<Cmd> {
     let Machine { files, hardware, .. } = machine;
-    if let Some(mode) = &machine.mode {
-        initrd::compose(shell, &machine.image, mode, hardware.initrd.clone())?;
+    if let Some(startup) = &machine.startup {
+        initrd::compose(shell, &machine.image, startup, hardware.initrd.clone())?;
     }
     if let Some(script) = &machine.tap_script {
         workdir::write_script(&script.path, &script.text)?;
@@ -186,7 +186,7 @@ fn outcome(
 ) -> Outcome {
     let complete = control.runs.iter().all(|run| run.end.is_some());
     match (facts.init_end, &facts.panic) {
-        // A limit that passed while the machine was going down is no limit passed.
+        // A limit that passed while the machine was going down does not count.
         _ if *end == stream::End::Timeout && !(control.started && complete && !ends.is_empty()) => Outcome::Timeout,
         // The kernel's own fault took process 1 with it.
         (Some(End::Killed(9)), Some(panic)) if facts.oops.is_some() => {

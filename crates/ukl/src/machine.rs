@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::base::run::Cmd;
 use crate::base::workdir::{ImageDir, RunDir};
-use crate::image::initrd::Mode;
+use crate::image::initrd::Startup;
 use crate::manifest::Storage;
 
 pub use kind::MachineKind;
@@ -34,7 +34,7 @@ pub struct Machine {
     /// What QEMU emulates.
     pub hardware: Hardware,
     /// What init does, where the image's own RAM disk does not say it: one for this boot must be written.
-    pub mode: Option<Mode>,
+    pub startup: Option<Startup>,
     /// What readies a tap device: must be written, too.
     pub tap_script: Option<TapScript>,
     /// Disks and shares.

@@ -81,7 +81,7 @@ pub struct GuestFile {
 
 /// The machine that `ukl run` asks QEMU for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Machine {
+pub struct MachineSettings {
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Number of virtual CPUs.
@@ -175,5 +175,5 @@ pub struct Manifest {
     /// The kernel.
     pub kernel: KernelSpec,
     /// The machine.
-    pub machine: Machine,
+    pub machine: MachineSettings,
 }

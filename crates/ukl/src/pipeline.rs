@@ -11,9 +11,9 @@ use crate::base::plan::Made;
 use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
 use crate::image::folder::{self, Image, Parts};
-use crate::image::initrd::{self, Mode};
+use crate::image::initrd::{self, Startup};
 use crate::kernel::config::{self, Configured};
-use crate::kernel::exports::{self, Calls, Side};
+use crate::kernel::exports::{self, Exports, Side};
 use crate::kernel::patch::{self, PatchedSource};
 use crate::kernel::vmlinux::{self, Progress};
 use crate::manifest::Manifest;
@@ -88,7 +88,7 @@ pub struct Program {
 struct Half {
     userland: Made<Userland>,
     linked: Made<Linked>,
-    calls: Option<Made<Calls>>,
+    exported: Option<Made<Exports>>,
 }
 
 /// One walk through the stages.
@@ -107,17 +107,17 @@ impl Walk<'_> {
         let find = || Ok(Made::found(toolchain::find(&env.shell, &self.manifest.compiler)?));
         let toolchain = self.clock.stage("toolchain", find)?.value;
         let sysroot = self.clock.stage("sysroot", || musl::build(env, &toolchain))?;
-        let calls = match exports::wanted(self.manifest) {
-            true => Some(self.calls(&toolchain)?),
+        let exported = match exports::wanted(self.manifest) {
+            true => Some(self.exports(&toolchain)?),
             false => None,
         };
         let userland = sysroot.map(|sysroot| Userland { toolchain, sysroot });
         let mut manifest = self.manifest.clone();
-        manifest.sources.extend(calls.iter().map(|calls| calls.stubs.clone()));
+        manifest.sources.extend(exported.iter().map(|exported| exported.stubs.clone()));
         let (manifest, clock) = (&manifest, &mut *self.clock);
         let made = match manifest.build.is_empty() && manifest.program.is_none() {
             true => Made::found(None),
-            false => clock.stage("make", || build::make(env, &userland, manifest, dir))?,
+            false => clock.stage("build", || build::run(env, &userland, manifest, dir))?,
         };
         let linked = match (&made.value, &manifest.program) {
             (Some(record), _) => clock.stage("link", || link::recorded(env, &userland.toolchain, record, dir))?,
@@ -126,16 +126,16 @@ impl Walk<'_> {
             (None, None) => {
                 let mut objects = clock.stage("compile", || compile::compile(env, &userland, manifest, dir))?;
                 // What the build commands and the kernel make may be among the sources.
-                objects.pending |= made.pending || calls.as_ref().is_some_and(|calls| calls.pending);
+                objects.pending |= made.pending || exported.as_ref().is_some_and(|exported| exported.pending);
                 clock.stage("link", || link::link(env, &userland, manifest, &objects, dir))?
             }
         };
-        Ok(Half { userland, linked, calls })
+        Ok(Half { userland, linked, exported })
     }
 
     /// From sources to `UKL.a` and the twin.
     fn program(&mut self) -> Result<Program> {
-        let Half { userland, linked, calls } = self.linked()?;
+        let Half { userland, linked, exported } = self.linked()?;
         let dir = self.dir;
         if self.env.shell.dry_run {
             // The last two stages call no program: what they would make is what lies there, or not known yet.
@@ -145,7 +145,7 @@ impl Walk<'_> {
         // Until here a failure leaves the last image as it was; from here on it is taken apart.
         dir.invalidate()?;
         let prefixed = self.clock.stage("prefix", || Ok(Made::found(prefix::prefix(&linked, dir)?)))?;
-        let members = calls.map(|calls| calls.value.members).unwrap_or_default();
+        let members = exported.map(|exported| exported.value.members).unwrap_or_default();
         let archived = || Ok(Made::found(archive::archive(&prefixed, &members, dir)?));
         let archive = self.clock.stage("archive", archived)?;
         Ok(Program { userland, linked, prefixed, archive })
@@ -161,11 +161,11 @@ impl Walk<'_> {
     }
 
     /// What the program calls in the kernel: compiled there, before the program can be.
-    fn calls(&mut self, toolchain: &Toolchain) -> Result<Made<Calls>> {
+    fn exports(&mut self, toolchain: &Toolchain) -> Result<Made<Exports>> {
         let (_, configured) = self.configured(toolchain)?;
         let side = Side { toolchain, configured: &configured, manifest: self.manifest, image: self.dir };
         let (env, progress) = (self.env, &mut *self.progress);
-        self.clock.stage("calls", || exports::calls(env, &side, progress))
+        self.clock.stage("exports", || exports::build(env, &side, progress))
     }
 
     /// From a manifest to a complete image.
@@ -177,8 +177,8 @@ impl Walk<'_> {
         let (clock, progress) = (&mut *self.clock, &mut *self.progress);
         let kernel = clock.stage("kernel", || vmlinux::build(env, &configured, &archive, dir, progress))?;
         let Manifest { name, trigger, args, env: variables, storage, .. } = manifest;
-        let mode = Mode::of_image(name, trigger, args, variables, storage);
-        let initrd = clock.stage("initrd", || initrd::build(env, &userland, manifest, dir, &mode))?;
+        let startup = Startup::of_image(name, trigger, args, variables, storage);
+        let initrd = clock.stage("initrd", || initrd::build(env, &userland, manifest, dir, &startup))?;
         let (archive, patched, configured) = (&archive.value, &patched.value, &configured.value);
         let parts = Parts { manifest, toolchain, archive, patched, configured, kernel: &kernel, initrd: &initrd };
         if env.shell.dry_run {

@@ -151,7 +151,7 @@ fn report(name: &str, global: Global, shell: &Shell, error: &anyhow::Error) -> u
     term::say(&text);
     if global.json {
         let mut object = json!({ "ukl": env!("CARGO_PKG_VERSION"), "command": name, "exit_code": code });
-        object["error"] = json!(error::report(error));
+        object["error"] = json!(error::describe(error));
         // The exit code tells the same to a reader who went away.
         let _ = print_object(shell, object);
     }

@@ -153,9 +153,9 @@ fn anchor(heading: &str) -> String {
     letters.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// The conformance suite's cases are those of `tests/guest/results.txt`, from which pages have their numbers.
+/// The conformance suite's cases are those of `tests/conformance/results.txt`, from which pages have their numbers.
 fn recorded() -> Result<(), Failed> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guest");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance");
     let mut cases = Vec::new();
     for file in fs::read_dir(&folder)? {
         let file = file?.path();
@@ -177,8 +177,8 @@ fn recorded() -> Result<(), Failed> {
     match missing.is_empty() && gone.is_empty() {
         true => Ok(()),
         false => Err(format!(
-            "tests/guest/results.txt: missing: {missing}; gone: {gone}; run \
-             `ukl --json test | cargo run -p report -- record tests/guest/results.txt` and `cargo run -p report -- docs`"
+            "tests/conformance/results.txt: missing: {missing}; gone: {gone}; run \
+             `ukl --json test | cargo run -p report -- record tests/conformance/results.txt` and `cargo run -p report -- docs`"
         )
         .into()),
     }

@@ -68,7 +68,7 @@ impl Tools {
     fn link(&self, manifest: &Manifest, dir: &ImageDir) -> Result<(Objects, Linked)> {
         // Build systems call `ukl`, which this test is not.
         std::env::set_var("UKL_PROGRAM", env!("CARGO_BIN_EXE_ukl"));
-        build::make(&env(), self.userland, manifest, dir)?;
+        build::run(&env(), self.userland, manifest, dir)?;
         let objects = compile::compile(&env(), self.userland, manifest, dir)?;
         let linked = link::link(&env(), self.userland, manifest, &objects, dir)?;
         Ok((objects.value, linked.value))

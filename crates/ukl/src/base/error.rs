@@ -106,7 +106,7 @@ impl std::error::Error for Failure {}
 
 /// Everything that is said about an error, whatever its type.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct Description {
     /// What failed: contexts added with `anyhow::Context`, then the failure's own message.
     pub message: String,
     /// The class in a word; `ukl` for a defect of ours.
@@ -127,7 +127,7 @@ const DISK_FULL: &str = "the disk is full; `ukl cache prune` removes what no bui
 /// Whose fault `error` is, and what there is to say about it.
 ///
 /// What the system refused is this machine's matter; anything else without a class is a defect of ours.
-pub fn report(error: &anyhow::Error) -> Report {
+pub fn describe(error: &anyhow::Error) -> Description {
     let message = error.chain().map(|e| e.to_string()).collect::<Vec<_>>().join(": ");
     let failure = error.chain().find_map(|e| e.downcast_ref::<Failure>());
     let refused = || error.chain().any(|e| e.is::<std::io::Error>()).then_some(Class::Host);
@@ -137,7 +137,7 @@ pub fn report(error: &anyhow::Error) -> Report {
     if message.contains("No space left on device") {
         (class, hint) = (Some(Class::Host), Some(DISK_FULL.into()));
     }
-    Report {
+    Description {
         message,
         blame: class.map_or("ukl", Class::word),
         command: failure.and_then(|f| f.command.clone()),
@@ -149,19 +149,19 @@ pub fn report(error: &anyhow::Error) -> Report {
 
 /// The whole message for the user and the exit code.
 pub fn render(error: &anyhow::Error) -> (String, u8) {
-    let report = report(error);
-    let mut text = format!("error: {}\n  blame   {}", report.message, report.blame);
-    if let Some(command) = &report.command {
+    let described = describe(error);
+    let mut text = format!("error: {}\n  blame   {}", described.message, described.blame);
+    if let Some(command) = &described.command {
         text.push_str(&format!("\n  command {command}"));
     }
-    if let Some(log) = &report.log {
+    if let Some(log) = &described.log {
         text.push_str(&format!("\n  log     {}", log.display()));
     }
-    if let Some(hint) = &report.hint {
+    if let Some(hint) = &described.hint {
         // Several lines are commands, one under the other.
         text.push_str(&format!("\n  hint    {}", hint.replace('\n', "\n          ")));
     }
-    (text, report.code)
+    (text, described.code)
 }
 
 /// "Did you mean": the word of `known` that looks most like `got`, if any does.

@@ -11,7 +11,7 @@ pub const TIMES: &str = "a number of seconds, or one with units: `90`, `1.5s`, `
 ///
 /// The error is a lower-case fragment; a size too large for the type is `u64::MAX`.
 pub fn size_mib(text: &str) -> Result<u64, String> {
-    let bad = || format!("`{text}` is no size: write {SIZES}");
+    let bad = || format!("`{text}` is not a size: write {SIZES}");
     let (digits, unit) = number(text).ok_or_else(bad)?;
     let shift = match unit.to_ascii_lowercase().as_str() {
         "" | "m" | "mb" | "mib" => 0,
@@ -27,7 +27,7 @@ pub fn size_mib(text: &str) -> Result<u64, String> {
 
 /// A time: `90`, `90s`, `1.5s`, `500ms`, `5m`, `1h30m`, `2d`. The error is a lower-case fragment.
 pub fn time(text: &str) -> Result<Duration, String> {
-    let bad = || format!("`{text}` is no time: write {TIMES}");
+    let bad = || format!("`{text}` is not a time: write {TIMES}");
     let mut rest = text;
     let mut seconds = 0.0;
     while !rest.is_empty() {

@@ -29,7 +29,7 @@ pub(super) fn widen(pid: u32) -> usize {
 
 fn widen_one(process: impl AsFd, number: i32) -> Result<bool> {
     let file = pidfd_getfd(process, number, PidfdGetfdFlags::empty())?;
-    // Asking what is no socket is an error.
+    // Asking what is not a socket is an error.
     let is_ours = sockopt::socket_acceptconn(&file)?
         && sockopt::socket_domain(&file)? == AddressFamily::INET
         && sockopt::socket_type(&file)? == SocketType::STREAM;

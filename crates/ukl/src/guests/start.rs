@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use formats::console::{self, Control};
 
 use crate::base::env::Env;
-use crate::base::error::{fail, report, Class, Result};
+use crate::base::error::{describe, fail, Class, Result};
 use crate::base::run::{self, Cmd};
 use crate::base::workdir::{self, GuestDir, Guests};
 use crate::boot::{self, BootRun, Outcome};
@@ -194,7 +194,7 @@ pub fn attend(env: &Env, dir: &GuestDir) -> Result<()> {
         Ok(Some(BootRun { outcome, .. })) => (State::from(outcome), None),
         Ok(None) => (State::Killed, None),
         Err(error) => {
-            let report = report(error);
+            let report = describe(error);
             let class = error.chain().find_map(|e| e.downcast_ref::<crate::base::error::Failure>()).map(|f| f.class);
             let failed = Failed { class, message: report.message, hint: report.hint, command: report.command };
             (State::Failed, Some(failed))

@@ -21,7 +21,7 @@ use crate::program::userland::Userland;
 
 pub use base::{compressor, entries, init_commands, program, FILES, SOURCES};
 pub use mounts::{disk_name, mount_strings, share_name, Mount};
-pub use overlay::{command, command_strings, environment, Command, Console, Mode, TWIN};
+pub use overlay::{command, command_strings, environment, Command, Console, Startup, TWIN};
 
 /// The initial RAM disk.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub struct Initrd {
     pub path: PathBuf,
 }
 
-/// Builds init and the image's own files, and the RAM disk that starts the program as `mode` says.
+/// Builds init and the image's own files, and the RAM disk that starts the program as `startup` says.
 ///
 /// Errors: a file of the manifest cannot be read or its path is listed twice (class `App`), no
 /// static busybox for a shell, no lz4 (class `Host`).
@@ -39,7 +39,7 @@ pub fn build(
     userland: &Userland,
     manifest: &Manifest,
     image: &ImageDir,
-    mode: &Mode,
+    startup: &Startup,
 ) -> Result<Made<Initrd>> {
     let init = base::init(env, userland)?;
     let stage = image.stage("initrd");
@@ -62,16 +62,16 @@ pub fn build(
     if !env.shell.dry_run {
         workdir::copy_atomic(&init, &stage.join("init"))?;
     }
-    let initrd = compose(&env.shell, image, mode, image.initrd())?;
+    let initrd = compose(&env.shell, image, startup, image.initrd())?;
     Ok(base.map(|_| initrd))
 }
 
-/// Writes the RAM disk for `mode` to `path`, from what [`build`] left in the image folder.
-pub fn compose(shell: &Shell, image: &ImageDir, mode: &Mode, path: PathBuf) -> Result<Initrd> {
+/// Writes the RAM disk for `startup` to `path`, from what [`build`] left in the image folder.
+pub fn compose(shell: &Shell, image: &ImageDir, startup: &Startup, path: PathBuf) -> Result<Initrd> {
     if shell.dry_run {
         return Ok(Initrd { path });
     }
-    let mut bytes = overlay::archive(shell, image, mode)?;
+    let mut bytes = overlay::archive(shell, image, startup)?;
     // The kernel looks for the next archive at a multiple of four.
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     bytes.extend(workdir::read(&image.stage("initrd").join("base.cpio.lz4"))?);

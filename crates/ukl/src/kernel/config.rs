@@ -15,7 +15,7 @@ use crate::base::target::TARGET;
 use crate::base::workdir;
 use crate::kernel::patch::{self, PatchedSource};
 use crate::manifest::KernelSpec;
-use crate::program::toolchain::{self, Kind, Toolchain};
+use crate::program::toolchain::{self, CompilerKind, Toolchain};
 
 /// A configured kernel build folder (`make O=`).
 #[derive(Debug, Clone)]
@@ -199,8 +199,8 @@ fn make_words() -> [&'static str; 6] {
 /// gcc where there is one, so that programs of both compilers share one kernel build.
 fn kernel_compiler(shell: &Shell, toolchain: &Toolchain) -> Toolchain {
     match toolchain.kind {
-        Kind::Gcc => toolchain.clone(),
-        Kind::Clang => toolchain::find(shell, "gcc").unwrap_or_else(|_| toolchain.clone()),
+        CompilerKind::Gcc => toolchain.clone(),
+        CompilerKind::Clang => toolchain::find(shell, "gcc").unwrap_or_else(|_| toolchain.clone()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Configured kernel + manifest → [`Calls`]: functions on the kernel's side that the program calls by name.
+//! Configured kernel + manifest → [`Exports`]: functions on the kernel's side that the program calls by name.
 //!
 //! A call is a system call whose number is an index into a table (see `docs/kernel.md`). The program
 //! gets a stub for each function; the kernel gets the table, and the functions that the manifest brings.
@@ -21,7 +21,7 @@ use crate::program::toolchain::Toolchain;
 
 /// What the two sides get.
 #[derive(Debug, Clone)]
-pub struct Calls {
+pub struct Exports {
     /// Assembler source that defines every function for the program: one more of its sources.
     pub stubs: PathBuf,
     /// Objects that join `UKL.a` under their own names: the manifest's functions, and the table.
@@ -54,11 +54,11 @@ pub struct Side<'a> {
 /// Compiles the kernel's side of the program as the kernel is compiled; builds the kernel's objects first
 /// where they are not in the cache.
 ///
-/// Errors: a source does not compile, or an import is no global function of the kernel (class `App`); the
+/// Errors: a source does not compile, or an import is not a global function of the kernel (class `App`); the
 /// kernel does not build (class `Kernel`).
-pub fn calls(env: &Env, side: &Side, progress: &mut dyn FnMut(Progress)) -> Result<Made<Calls>> {
-    let log = side.image.log("calls");
-    let outputs = Calls { stubs: side.image.stage("calls").join("stubs.s"), members: Vec::new() };
+pub fn build(env: &Env, side: &Side, progress: &mut dyn FnMut(Progress)) -> Result<Made<Exports>> {
+    let log = side.image.log("exports");
+    let outputs = Exports { stubs: side.image.stage("exports").join("stubs.s"), members: Vec::new() };
     let mut commands = vmlinux::objects_commands(side.configured);
     commands.push(compile_command(side.configured, &log));
     let plan = Plan::always("functions of the kernel are compiled and looked up each time", outputs, commands);
@@ -70,11 +70,11 @@ pub fn calls(env: &Env, side: &Side, progress: &mut dyn FnMut(Progress)) -> Resu
     })
 }
 
-impl Calls {
+impl Exports {
     /// Both sides, in a build folder that is ours.
     fn made(self, shell: &Shell, side: &Side, log: &Path) -> Result<Self> {
         let Side { toolchain, configured, manifest, image } = side;
-        let stage = image.stage("calls");
+        let stage = image.stage("exports");
         let mut members = compile(shell, configured, manifest, &stage, log)?;
         let mut functions = Vec::new();
         for object in &members {
@@ -93,7 +93,7 @@ impl Calls {
         anyhow::ensure!(functions.len() <= MAX, fail(Class::App, format!("more than {MAX} functions to call")));
         workdir::write_atomic(&self.stubs, stubs(&functions).as_bytes())?;
         members.push(assemble(shell, toolchain, &table(&functions), &stage, log)?);
-        Ok(Calls { members, ..self })
+        Ok(Exports { members, ..self })
     }
 }
 

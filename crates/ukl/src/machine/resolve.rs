@@ -9,7 +9,7 @@ use crate::base::error::{fail, Class, Result};
 use crate::base::run::Shell;
 use crate::base::workdir::RunDir;
 use crate::image::folder::{Image, Info};
-use crate::image::initrd::{self, Console, Mode};
+use crate::image::initrd::{self, Console, Startup};
 use crate::manifest::storage::Storage;
 
 use super::accel;
@@ -46,7 +46,7 @@ pub fn resolve(env: &Env, image: &Image, request: &Request, input: Input, files:
         false => None,
     };
     let socket_folder = sockets.as_ref().map(|folder| folder.path());
-    let mode = mode(info, &request.what, input, &disks_and_shares);
+    let startup = startup(info, &request.what, input, &disks_and_shares);
     let hardware = Hardware {
         kind,
         engine,
@@ -54,7 +54,7 @@ pub fn resolve(env: &Env, image: &Image, request: &Request, input: Input, files:
         cpus,
         card,
         kernel,
-        initrd: if mode.is_some() { files.initrd() } else { image.dir.initrd() },
+        initrd: if startup.is_some() { files.initrd() } else { image.dir.initrd() },
         control: files.control(),
         control_pipe: files.pipe().map(Into::into),
         input_port: input == Input::Port,
@@ -67,7 +67,7 @@ pub fn resolve(env: &Env, image: &Image, request: &Request, input: Input, files:
         image: image.dir.clone(),
         files: files.clone(),
         hardware,
-        mode,
+        startup,
         tap_script,
         storage: disks_and_shares,
         sockets,
@@ -137,28 +137,28 @@ fn kernel_word(arg: &str) -> Result<String> {
 }
 
 /// What init does, where that is not what the image's own RAM disk says.
-fn mode(info: &Info, what: &What, input: Input, storage: &Storage) -> Option<Mode> {
+fn startup(info: &Info, what: &What, input: Input, storage: &Storage) -> Option<Startup> {
     let command = |path: &str, args: &Option<Vec<String>>| {
         initrd::command(&info.name, path, args.as_ref().unwrap_or(&info.args), &info.env)
     };
     let app = |args| command(&info.trigger, args);
     let twin = |args| command(initrd::TWIN, args);
-    let mode = match what {
-        What::Program(args) => Mode::commands(vec![app(args)]),
-        What::Twin(args) => Mode { twin: true, ..Mode::commands(vec![twin(args)]) },
-        What::Both(args) => Mode { twin: true, ..Mode::commands(vec![app(args), twin(args)]) },
-        What::Pid1(_) => Mode::pid1(),
-        What::Shell => Mode::shell(initrd::environment(&info.env)),
-        What::Commands(commands) => Mode { twin: true, ..Mode::commands(commands.clone()) },
+    let startup = match what {
+        What::Program(args) => Startup::commands(vec![app(args)]),
+        What::Twin(args) => Startup { twin: true, ..Startup::commands(vec![twin(args)]) },
+        What::Both(args) => Startup { twin: true, ..Startup::commands(vec![app(args), twin(args)]) },
+        What::Pid1(_) => Startup::pid1(),
+        What::Shell => Startup::shell(initrd::environment(&info.env)),
+        What::Commands(commands) => Startup { twin: true, ..Startup::commands(commands.clone()) },
     };
-    let mut mode = mode.with_mounts(storage);
+    let mut startup = startup.with_mounts(storage);
     match input {
-        Input::Port => mode.console = Console::Port,
-        Input::None => mode.console = Console::Null,
+        Input::Port => startup.console = Console::Port,
+        Input::None => startup.console = Console::Null,
         Input::Lines | Input::Terminal => {}
     }
-    let usual = Mode::of_image(&info.name, &info.trigger, &info.args, &info.env, &info.storage);
-    (mode != usual).then_some(mode)
+    let usual = Startup::of_image(&info.name, &info.trigger, &info.args, &info.env, &info.storage);
+    (startup != usual).then_some(startup)
 }
 
 #[cfg(test)]

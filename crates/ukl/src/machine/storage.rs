@@ -37,9 +37,9 @@ pub fn check(storage: &Storage) -> Result<()> {
             continue;
         }
         let failure = match share.path.exists() {
-            true => fail(Class::Usage, format!("`{path}` is no folder: only folders are shared")),
+            true => fail(Class::Usage, format!("`{path}` is not a folder: only folders are shared")),
             false => {
-                fail(Class::Usage, format!("there is no folder `{path}` to share")).hint(format!("mkdir -p {path}"))
+                fail(Class::Usage, format!("there is not a folder `{path}` to share")).hint(format!("mkdir -p {path}"))
             }
         };
         return Err(failure.into());
@@ -150,19 +150,12 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::manifest::storage::{disk_option, share_option};
-
-    fn storage() -> Storage {
-        Storage {
-            disks: vec![disk_option("/i/a,b.img:64M:/data/deep").unwrap(), disk_option("/i/r:/dev/x:raw,ro").unwrap()],
-            shares: vec![share_option("/www:/data:ro").unwrap(), share_option("/s:/s:virtiofs").unwrap()],
-        }
-    }
+    use crate::manifest::storage::{one_of_each, share_option};
 
     #[test]
     fn qemus_options_on_both_machines() {
         let sockets = Some(Path::new("/t"));
-        let line = qemu_words(&storage(), sockets, MachineKind::Microvm).join(" ");
+        let line = qemu_words(&one_of_each(), sockets, MachineKind::Microvm).join(" ");
         assert_eq!(
             line,
             "-blockdev driver=raw,node-name=disk0,read-only=off,discard=unmap,file.driver=file,\
@@ -173,7 +166,7 @@ mod tests {
              -device virtio-9p-device,fsdev=share0,mount_tag=share0 \
              -chardev socket,id=share1,path=/t/share1 -device vhost-user-fs-device,chardev=share1,tag=share1"
         );
-        let line = qemu_words(&storage(), sockets, MachineKind::Q35).join(" ");
+        let line = qemu_words(&one_of_each(), sockets, MachineKind::Q35).join(" ");
         for device in ["virtio-blk-pci,", "virtio-9p-pci,", "vhost-user-fs-pci,"] {
             assert!(line.contains(device), "`{device}` is not in: {line}");
         }
@@ -190,7 +183,7 @@ mod tests {
         };
         assert!(check(&share(dir.path())).is_ok());
         let (text, code) = crate::base::error::render(&check(&share(&file)).unwrap_err());
-        assert!(text.contains("is no folder") && code == 2, "{text}");
+        assert!(text.contains("is not a folder") && code == 2, "{text}");
         let missing = dir.path().join("missing");
         let (text, _) = crate::base::error::render(&check(&share(&missing)).unwrap_err());
         assert!(text.contains(&format!("hint    mkdir -p {}", missing.display())), "{text}");

@@ -1,7 +1,7 @@
 //! [`RawManifest`] → [`Manifest`]: every value checked, every path made absolute.
 
 mod storage;
-mod calls;
+mod imports;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use super::net::{self, Network};
 use super::raw::{
     RawCommand, RawCommandIn, RawFile, RawKernel, RawLibc, RawMachine, RawManifest, RawPlatform, RawWords,
 };
-use super::{BuildCommand, GuestFile, KernelSpec, Libc, Machine, Manifest, Platform};
+use super::{BuildCommand, GuestFile, KernelSpec, Libc, MachineSettings, Manifest, Platform};
 
 /// The kernel that is used when a manifest names none.
 pub(super) const KERNEL_VERSION: &str = "6.12";
@@ -70,8 +70,8 @@ pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
         name,
         dir: dir.to_owned(),
         sources,
-        kernel_sources: calls::sources(&raw, dir)?,
-        imports: calls::imports(&raw)?,
+        kernel_sources: imports::kernel_sources(&raw, dir)?,
+        imports: imports::functions(&raw)?,
         program: program(&raw, dir)?,
         upstream: upstream::all(raw.source.as_ref(), dir)?,
         ready: ready(&raw)?,
@@ -109,7 +109,7 @@ fn sources(raw: &RawManifest, dir: &Path) -> Checked<Vec<PathBuf>> {
         let path = fields::absolute(dir, text);
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         if !EXTENSIONS.contains(&extension) {
-            return bad(&here, format!("`{text}` is no source: it must end in .{}", EXTENSIONS.join(", .")));
+            return bad(&here, format!("`{text}` is not a source: it must end in .{}", EXTENSIONS.join(", .")));
         }
         if must_exist && !path.is_file() {
             return bad(&here, format!("no file `{text}`"));
@@ -195,7 +195,7 @@ fn libs(raw: &[String], dir: &Path, must_exist: bool) -> Checked<Vec<String>> {
             return bad(&here, format!("no archive `{text}`"));
         }
         if text.is_empty() || text.starts_with('-') {
-            return bad(&here, format!("`{text}` is no library: write `m` for libm, or the path of an archive"));
+            return bad(&here, format!("`{text}` is not a library: write `m` for libm, or the path of an archive"));
         }
         libs.push(if is_path { path.to_string_lossy().into_owned() } else { text.clone() });
     }
@@ -212,7 +212,7 @@ fn check_words(key: &str, words: &[String]) -> Checked<()> {
 fn check_env(env: &BTreeMap<String, String>) -> Checked<()> {
     for (key, value) in env {
         if key.is_empty() || key.contains(['=', '\0']) {
-            return bad(&["env", key], format!("`{}` is no name of an environment variable", key.escape_debug()));
+            return bad(&["env", key], format!("`{}` is not a name for an environment variable", key.escape_debug()));
         }
         if value.contains('\0') {
             return bad(&["env", key], "a NUL character cannot be passed to a program");
@@ -248,7 +248,7 @@ fn kernel(raw: &RawKernel, dir: &Path) -> Checked<KernelSpec> {
     let version = raw.version.as_deref().unwrap_or(KERNEL_VERSION);
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     if !version.split_once('.').is_some_and(|(major, minor)| digits(major) && digits(minor)) {
-        return bad(&["kernel", "version"], format!("`{version}` is no version line such as `{KERNEL_VERSION}`"));
+        return bad(&["kernel", "version"], format!("`{version}` is not a version line such as `{KERNEL_VERSION}`"));
     }
     let source = fields::kernel_source(raw.source.as_deref().unwrap_or("debian"), raw.sha256.as_deref(), dir);
     let key = if raw.sha256.is_some() { "sha256" } else { "source" };
@@ -265,7 +265,7 @@ fn kernel(raw: &RawKernel, dir: &Path) -> Checked<KernelSpec> {
     Ok(KernelSpec { version: version.into(), source, config: raw.config.clone(), storage, debug })
 }
 
-fn machine(raw: &RawMachine) -> Checked<Machine> {
+fn machine(raw: &RawMachine) -> Checked<MachineSettings> {
     let memory = raw.memory.as_deref().map_or(Ok(MEMORY_MIB), fields::memory_mib);
     let memory_mib = at(&["machine", "memory"], memory)?;
     let cpus = raw.cpus.unwrap_or(1);
@@ -281,7 +281,7 @@ fn machine(raw: &RawMachine) -> Checked<Machine> {
         }
         ports.push(pair);
     }
-    Ok(Machine { memory_mib, cpus, ports, network: network(raw)? })
+    Ok(MachineSettings { memory_mib, cpus, ports, network: network(raw)? })
 }
 
 fn network(raw: &RawMachine) -> Checked<Network> {

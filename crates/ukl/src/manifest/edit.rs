@@ -102,7 +102,7 @@ impl Edit {
     /// A table of the top, made at the end of the file if it is missing.
     fn table(&mut self, name: &str) -> Result<&mut dyn TableLike> {
         let item = self.document.entry(name).or_insert_with(|| Item::Table(Table::new()));
-        let wrong = || fail(Class::Usage, format!("`{name}` is no table"));
+        let wrong = || fail(Class::Usage, format!("`{name}` is not a table"));
         item.as_table_like_mut().ok_or_else(|| wrong().into())
     }
 }

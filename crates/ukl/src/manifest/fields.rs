@@ -22,7 +22,7 @@ pub fn port(text: &str) -> Result<(u16, u16), String> {
     let number = |part: &str| part.parse().ok().filter(|&port: &u16| port != 0 && is_number(part));
     text.split_once(':')
         .and_then(|(host, guest)| Some((number(host)?, number(guest)?)))
-        .ok_or_else(|| format!("`{text}` is no port pair: write `host:guest`, such as `8080:80`"))
+        .ok_or_else(|| format!("`{text}` is not a port pair: write `host:guest`, such as `8080:80`"))
 }
 
 /// `debian`, a URL with its checksum, or a path below `dir` → where the kernel's source is.
@@ -64,7 +64,9 @@ pub fn name(text: &str) -> Result<String, String> {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     let first = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     if !first || !text.chars().all(inner) {
-        return Err(format!("`{text}` is no name: lower-case letters, digits, `-` and `_`, not starting with a mark"));
+        return Err(format!(
+            "`{text}` is not a valid name: lower-case letters, digits, `-` and `_`, not starting with a mark"
+        ));
     }
     if text.len() > 64 {
         return Err("a name has at most 64 characters".into());
@@ -74,7 +76,7 @@ pub fn name(text: &str) -> Result<String, String> {
 
 /// Permission bits in octal, `644` or `0755`.
 pub(super) fn mode(text: &str) -> Result<u32, String> {
-    let bad = || format!("`{text}` is no mode: octal digits such as `0644`");
+    let bad = || format!("`{text}` is not a mode: octal digits such as `0644`");
     if !(3..=5).contains(&text.len()) || !is_number(text) {
         return Err(bad());
     }
@@ -86,14 +88,14 @@ pub(super) fn guest_path(text: &str) -> Result<String, String> {
     let parts = text.strip_prefix('/').map(|rest| rest.split('/'));
     let good = parts.is_some_and(|mut parts| parts.all(|part| !matches!(part, "" | "." | "..")));
     if !good || text.contains(['\0', '\n']) {
-        return Err(format!("`{text}` is no absolute guest path without empty parts, `.` or `..`"));
+        return Err(format!("`{text}` is not an absolute guest path without empty parts, `.` or `..`"));
     }
     Ok(text.into())
 }
 
 /// One line of kernel configuration → the option's name; the line itself is kept as it is.
 pub(super) fn config_option(line: &str) -> Result<&str, String> {
-    let bad = || format!("`{line}` is no configuration line: `CONFIG_NAME=value` or `# CONFIG_NAME is not set`");
+    let bad = || format!("`{line}` is not a configuration line: `CONFIG_NAME=value` or `# CONFIG_NAME is not set`");
     let unset = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" is not set"));
     let (option, value) = match unset {
         Some(option) => (option, "n"),
@@ -126,12 +128,12 @@ pub(super) fn inside(text: &str) -> Result<String, String> {
     if text.split('/').all(good) {
         return Ok(text.to_owned());
     }
-    Err(format!("`{}` is no path below the build's folder", text.escape_debug()))
+    Err(format!("`{}` is not a path below the build's folder", text.escape_debug()))
 }
 
 /// `>= 1.6, << 2` → conditions on a version.
 pub(super) fn conditions(text: &str) -> Result<Vec<(String, String)>, String> {
-    let bad = |part: &str| format!("`{part}` is no condition: write `>=`, `<=`, `>>`, `<<` or `=` and a version");
+    let bad = |part: &str| format!("`{part}` is not a condition: write `>=`, `<=`, `>>`, `<<` or `=` and a version");
     let one = |part: &str| {
         let (relation, version) = part.trim().split_once(' ').ok_or_else(|| bad(part))?;
         let good = |c: char| c.is_ascii_alphanumeric() || ".+-~:".contains(c);
@@ -150,17 +152,17 @@ pub(super) fn package(text: &str) -> Result<String, String> {
     if text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(good) {
         return Ok(text.to_owned());
     }
-    Err(format!("`{}` is no name of a package or folder", text.escape_debug()))
+    Err(format!("`{}` is not the name of a package or folder", text.escape_debug()))
 }
 
 /// A tarball's URL and its SHA-256, in lower case.
 pub(super) fn tarball(url: &str, sha256: Option<&str>) -> Result<(String, String), String> {
     if !["https://", "http://", "file://"].iter().any(|scheme| url.starts_with(scheme)) {
-        return Err(format!("`{url}` is no URL"));
+        return Err(format!("`{url}` is not a URL"));
     }
     let sha256 = sha256.ok_or("a URL needs `sha256`, the checksum of its tarball")?;
     if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(format!("`{sha256}` is no SHA-256: 64 hexadecimal digits"));
+        return Err(format!("`{sha256}` is not a SHA-256: 64 hexadecimal digits"));
     }
     Ok((url.to_owned(), sha256.to_ascii_lowercase()))
 }

@@ -21,7 +21,7 @@ pub fn load(path: &Path) -> Result<Manifest> {
         return Err(failure.hint("name a folder with `ukl.toml`, or C files: `ukl up hello.c`").into());
     }
     let text = String::from_utf8(workdir::read(&file)?)
-        .map_err(|_| fail(Class::Usage, format!("`{}` is no UTF-8 text", file.display())))?;
+        .map_err(|_| fail(Class::Usage, format!("`{}` is not UTF-8 text", file.display())))?;
     let dir = std::path::absolute(file.parent().unwrap_or(Path::new(".")))?;
     // `ukl up .` must know the folder's name.
     parse(&text, &file, &super::fields::absolute(Path::new("/"), &dir.to_string_lossy()))

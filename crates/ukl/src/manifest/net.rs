@@ -64,7 +64,7 @@ pub fn net(text: &str) -> Result<Net, String> {
         ("user", _) => Ok(Net::User),
         (_, Some(("tap", name))) => Ok(Net::Tap(interface(name)?)),
         (_, Some(("bridge", name))) => Ok(Net::Bridge(interface(name)?)),
-        _ => Err(format!("`{text}` is no network: write `user`, `none`, `tap=NAME` or `bridge=NAME`")),
+        _ => Err(format!("`{text}` is not a network: write `user`, `none`, `tap=NAME` or `bridge=NAME`")),
     }
 }
 
@@ -75,7 +75,7 @@ fn interface(name: &str) -> Result<String, String> {
     {
         return Ok(name.to_owned());
     }
-    Err(format!("`{name}` is no name of an interface: up to 15 letters, digits, `.`, `_` and `-`"))
+    Err(format!("`{name}` is not the name of an interface: up to 15 letters, digits, `.`, `_` and `-`"))
 }
 
 /// `dhcp` or `ADDRESS/BITS[,gw=ADDRESS][,dns=ADDRESS]`. The error is a lower-case fragment.
@@ -83,7 +83,7 @@ pub fn ip(text: &str) -> Result<Ip, String> {
     if text == "dhcp" {
         return Ok(Ip::Dhcp);
     }
-    let bad = || format!("`{text}` is no address: write `dhcp`, or such as `172.44.0.2/24,gw=172.44.0.1`");
+    let bad = || format!("`{text}` is not an address: write `dhcp`, or such as `172.44.0.2/24,gw=172.44.0.1`");
     let mut parts = text.split(',');
     let (address, bits) = parts.next().and_then(|first| first.split_once('/')).ok_or_else(bad)?;
     let address: Ipv4Addr = address.parse().map_err(|_| bad())?;
@@ -103,7 +103,7 @@ pub fn ip(text: &str) -> Result<Ip, String> {
     }
     match whole.gateway {
         Some(gateway) if gateway == address || whole.network(gateway) != whole.network(address) => {
-            Err(format!("`{gateway}` is no gateway for {address}/{bits}: it is not another address of that network"))
+            Err(format!("`{gateway}` is not a gateway for {address}/{bits}: it is not another address of that network"))
         }
         _ => Ok(Ip::Static(whole)),
     }

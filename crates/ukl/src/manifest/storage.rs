@@ -150,8 +150,8 @@ pub(super) fn mount_point(text: &str) -> Result<String, String> {
 /// The path of a raw disk's device.
 pub(super) fn device(text: &str) -> Result<String, String> {
     let name = text.strip_prefix("/dev/").filter(|name| !name.is_empty() && !name.contains('/'));
-    let name = name.ok_or_else(|| format!("a raw disk is a device: `{text}` is no name such as `/dev/data`"))?;
-    fields::guest_path(text).map_err(|_| format!("`{name}` is no name of a device"))
+    let name = name.ok_or_else(|| format!("a raw disk is a device: `{text}` is not a name such as `/dev/data`"))?;
+    fields::guest_path(text).map_err(|_| format!("`{name}` is not the name of a device"))
 }
 
 /// True when something mounted at `place` covers `path`.
@@ -161,7 +161,7 @@ pub(super) fn covers(place: &str, path: &str) -> bool {
 
 /// `FILE[:SIZE]:PLACE[:ro,raw]` → a disk.
 pub fn disk_option(text: &str) -> Result<Disk, String> {
-    let bad = || format!("`{text}` is no disk: write `FILE:SIZE:/mount/point`, such as `data.img:64M:/data`");
+    let bad = || format!("`{text}` is not a disk: write `FILE:SIZE:/mount/point`, such as `data.img:64M:/data`");
     let mut words: Vec<&str> = text.split(':').collect();
     let options = options(&mut words, &["ro", "rw", "raw"])?;
     let (file, size, place) = match words.as_slice() {
@@ -179,7 +179,7 @@ pub fn disk_option(text: &str) -> Result<Disk, String> {
 
 /// `DIR:MOUNT[:ro,virtiofs]` → a share.
 pub fn share_option(text: &str) -> Result<Share, String> {
-    let bad = || format!("`{text}` is no share: write `DIR:/mount/point`, such as `./www:/www` or `./www:/www:ro`");
+    let bad = || format!("`{text}` is not a share: write `DIR:/mount/point`, such as `./www:/www` or `./www:/www:ro`");
     let mut words: Vec<&str> = text.split(':').collect();
     let options = options(&mut words, &["ro", "rw", "9p", "virtiofs"])?;
     let (dir, mount) = match words.as_slice() {
@@ -199,7 +199,7 @@ pub(super) fn possible(share: &Share) -> Result<(), String> {
     Ok(())
 }
 
-/// The last word's options, when it is no path; the word is taken away then.
+/// The last word's options, when it is not a path; the word is taken away then.
 fn options<'a>(words: &mut Vec<&'a str>, known: &[&str]) -> Result<Vec<&'a str>, String> {
     let last = words.last().copied().unwrap_or_default();
     if words.len() < 3 || last.starts_with('/') {
@@ -217,6 +217,17 @@ fn options<'a>(words: &mut Vec<&'a str>, known: &[&str]) -> Result<Vec<&'a str>,
 fn here(text: &str) -> Result<PathBuf, String> {
     let dir = std::env::current_dir().map_err(|error| format!("the current folder is gone: {error}"))?;
     Ok(fields::absolute(&dir, text))
+}
+
+/// Disks and shares of each sort, for tests of what is made of them.
+#[cfg(test)]
+pub(crate) fn one_of_each() -> Storage {
+    let disk = |text| disk_option(text).unwrap_or_else(|why| panic!("{why}"));
+    let share = |text| share_option(text).unwrap_or_else(|why| panic!("{why}"));
+    Storage {
+        disks: vec![disk("/i/a,b.img:64M:/data/deep"), disk("/i/r:/dev/x:raw,ro")],
+        shares: vec![share("/www:/data:ro"), share("/s:/s:virtiofs")],
+    }
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ use crate::manifest::{self, Manifest};
 use crate::pipeline::{self, Clock};
 
 pub use calls::{calls, calls_table, manifest as calls_manifest, Call};
-pub use count::{count, equip, Boot as CountBoot, Counted, Plan as CountPlan, Report as CountReport};
-pub use serve::{serve, Boot, Plan as ServePlan, Report, Sample};
+pub use count::{count, equip, CountBoot, CountOptions, CountResult, Counted};
+pub use serve::{serve, Sample, ServeBoot, ServeOptions, ServeResult};
 pub use server::Server;
 
 /// The program that is measured: the first that everybody links.
@@ -40,7 +40,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// What to measure.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct BuildRounds {
     /// How often each is measured.
     pub rounds: usize,
     /// Measure a kernel build from nothing as well (minutes).
@@ -81,24 +81,24 @@ impl Measure {
 /// From an edit of hello to an image, from QEMU's start to its output; sizes and memory.
 ///
 /// Errors are those of the stages; a guest that does not print what hello prints is of class `Boot`.
-pub fn build(env: &Env, plan: Plan) -> Result<Vec<Measure>> {
+pub fn build(env: &Env, options: BuildRounds) -> Result<Vec<Measure>> {
     let folder = tempfile::tempdir().context("failed to create a folder to build in")?;
     let mut measures = Vec::new();
-    if plan.cold {
+    if options.cold {
         measures.extend(from_nothing(env, folder.path())?);
     }
     let mut project = Project::create(folder.path())?;
     term::say("building hello once, so that only the edits are measured");
     let mut image = project.image(env)?;
     let mut edits = Vec::new();
-    for round in 1..=plan.rounds {
+    for round in 1..=options.rounds {
         project.edit(round)?;
         let start = Instant::now();
         image = project.image(env)?;
         edits.push(start.elapsed().as_secs_f64());
     }
     measures.push(Measure { name: "edit of main.c to image", unit: "s", samples: edits });
-    measures.extend(boots(env, &image, plan.rounds)?);
+    measures.extend(boots(env, &image, options.rounds)?);
     for (name, path) in [("bzImage", image.dir.bzimage()), ("initrd", image.dir.initrd())] {
         let bytes = fs::metadata(&path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
         measures.push(Measure { name, unit: "bytes", samples: vec![bytes as f64] });

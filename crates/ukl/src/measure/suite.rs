@@ -25,7 +25,7 @@ use crate::measure::pair::{self, SAID, TWIN_FIRST};
 
 pub use endurance::{endure, text as endurance_text, Endurance, Task};
 pub use judge::{Row, Verdict};
-pub use public::{manifest as public_manifest, measure, PublicReport, PublicRow, NAMES};
+pub use public::{manifest as public_manifest, measure, PublicComparison, PublicRow, NAMES};
 pub use record::Verdict as PublicVerdict;
 
 /// A run that has not ended by then is not going to: on a slow machine, and the long version.
@@ -34,7 +34,7 @@ const FULL_LIMIT: Duration = Duration::from_secs(7200);
 
 /// What to run.
 #[derive(Debug, Clone, Default)]
-pub struct Plan {
+pub struct Selection {
     /// Names of cases; all when empty.
     pub cases: Vec<String>,
     /// The long version of cases that have one.
@@ -43,7 +43,7 @@ pub struct Plan {
 
 /// The comparison.
 #[derive(Debug, Clone, Serialize)]
-pub struct Report {
+pub struct Comparison {
     /// The modes, in the order of each row's `ends`.
     pub modes: Vec<String>,
     /// The cases, in the order in which they ran.
@@ -54,7 +54,7 @@ pub struct Report {
     pub broken_off: Option<String>,
 }
 
-impl Report {
+impl Comparison {
     /// Is every case the same or different for a known reason, and the kernel without complaint?
     pub fn passed(&self) -> bool {
         let fine = |row: &Row| matches!(row.verdict, Verdict::Same | Verdict::Known { .. });
@@ -75,11 +75,11 @@ pub fn manifest(dir: &ImageDir) -> Result<Manifest> {
 }
 
 /// Boots the suite's image and compares its runs. Error (class `Usage`): a case that does not exist.
-pub fn compare(env: &Env, image: &Image, request: Request, plan: &Plan) -> Result<Report> {
-    let mut args = if plan.full { vec!["--full".to_owned()] } else { Vec::new() };
-    args.extend(if plan.cases.is_empty() { vec!["all".to_owned()] } else { vec!["run".to_owned()] });
-    args.extend(plan.cases.iter().cloned());
-    let limit = if plan.full { FULL_LIMIT } else { LIMIT };
+pub fn compare(env: &Env, image: &Image, request: Request, selection: &Selection) -> Result<Comparison> {
+    let mut args = if selection.full { vec!["--full".to_owned()] } else { Vec::new() };
+    args.extend(if selection.cases.is_empty() { vec!["all".to_owned()] } else { vec!["run".to_owned()] });
+    args.extend(selection.cases.iter().cloned());
+    let limit = if selection.full { FULL_LIMIT } else { LIMIT };
     let commands = TWIN_FIRST.map(|mode| command(mode.path(image), &args)).to_vec();
     // Cases are about time, too, which a busy host would stretch. Interrupts from outside keep their own time.
     let request = Request { icount: request.nmi.is_none(), what: What::Commands(commands), ..request };
@@ -90,8 +90,8 @@ pub fn compare(env: &Env, image: &Image, request: Request, plan: &Plan) -> Resul
         return Err(failure.hint("`ukl test` without names runs and lists all of them").into());
     }
     let known = known::parse(sources::KNOWN)?;
-    let whole = plan.cases.is_empty();
-    Ok(Report {
+    let whole = selection.cases.is_empty();
+    Ok(Comparison {
         modes: SAID.map(String::from).to_vec(),
         cases: judge::rows(&console.runs, &SAID, &known, whole),
         complaints: console.complaints.clone(),
@@ -136,7 +136,7 @@ mod tests {
         let sources = manifest.sources.iter().chain(&manifest.kernel_sources);
         let listed: Vec<_> = sources.map(|path| path.file_name().unwrap().to_owned()).collect();
         for (name, _) in sources::FILES.iter().filter(|(name, _)| name.ends_with(".c")) {
-            assert!(listed.iter().any(|file| file == name), "`{name}` is not in tests/guest/ukl.toml");
+            assert!(listed.iter().any(|file| file == name), "`{name}` is not in tests/conformance/ukl.toml");
         }
     }
 

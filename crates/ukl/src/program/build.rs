@@ -23,7 +23,7 @@ pub const DEFAULT_FLAGS: [&str; 4] = ["-O2", "-g", "-ffunction-sections", "-fdat
 /// the compiler changed; without `source` the commands run in the manifest's folder each time.
 /// Errors: a source cannot be had (class `Host`), a command fails, no such program was linked
 /// (class `App`).
-pub fn make(env: &Env, userland: &Made<Userland>, manifest: &Manifest, dir: &ImageDir) -> Result<Made<Option<Record>>> {
+pub fn run(env: &Env, userland: &Made<Userland>, manifest: &Manifest, dir: &ImageDir) -> Result<Made<Option<Record>>> {
     let tools = wrapper::with(env, userland)?;
     let trees = manifest.upstream.iter().map(|one| program_source::fetch(env, one)).collect::<Result<Vec<_>>>()?;
     let stage = dir.stage("make");

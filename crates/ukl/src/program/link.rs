@@ -260,7 +260,7 @@ fn quoted_after<'a>(text: &'a str, words: &str) -> Option<&'a str> {
 }
 
 /// What the kernel's final link may still have to define: the entry, and two linker inventions. Functions on
-/// the kernel's side are no such case: the program has a stub for each (see `calls`).
+/// the kernel's side are no such case: the program has a stub for each (see `exports`).
 const DEFINED_LATER: [&str; 3] = ["__ukl_syscall", "_GLOBAL_OFFSET_TABLE_", "__tls_get_addr"];
 
 /// `ld -r` tolerates almost everything, so what it wrote is checked: no symbol is missing, no

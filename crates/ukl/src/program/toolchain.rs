@@ -11,7 +11,7 @@ use crate::base::workdir;
 
 /// What kind of compiler it is; decides the flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
+pub enum CompilerKind {
     /// GNU C.
     Gcc,
     /// LLVM's clang.
@@ -24,7 +24,7 @@ pub struct Toolchain {
     /// The compiler driver.
     pub cc: PathBuf,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: CompilerKind,
     /// First line of `cc --version`.
     pub version: String,
     /// The GNU linker.
@@ -45,7 +45,7 @@ impl Toolchain {
     /// The flags of every compilation: what makes one object fit both privilege levels.
     pub fn kernel_flags(&self) -> Vec<&'static str> {
         let mut flags = TARGET.flags.to_vec();
-        if self.kind == Kind::Clang {
+        if self.kind == CompilerKind::Clang {
             // The site macros reach clang only through the assembler of its own choosing, ours.
             flags.extend(["-fno-integrated-as", "-Wno-unused-command-line-argument"]);
         }
@@ -103,8 +103,8 @@ fn apt(package: &str) -> String {
     format!("apt-get install --yes {package}")
 }
 
-fn kind(cc: &Path) -> Result<Kind> {
-    let broken = |why: String| fail(Class::Host, format!("`{}` is no usable C compiler: {why}", cc.display()));
+fn kind(cc: &Path) -> Result<CompilerKind> {
+    let broken = |why: String| fail(Class::Host, format!("`{}` is not a usable C compiler: {why}", cc.display()));
     let tool = cc::Build::new()
         .compiler(cc)
         .target(TARGET.triple)
@@ -115,18 +115,20 @@ fn kind(cc: &Path) -> Result<Kind> {
         .try_get_compiler()
         .map_err(|error| broken(error.to_string()))?;
     if tool.is_like_clang() {
-        return Ok(Kind::Clang);
+        return Ok(CompilerKind::Clang);
     }
     if tool.is_like_gnu() {
-        return Ok(Kind::Gcc);
+        return Ok(CompilerKind::Gcc);
     }
     Err(broken("neither gcc nor clang".to_owned()).into())
 }
 
-fn own_files(shell: &Shell, cc: &Path, kind: Kind) -> Result<(PathBuf, PathBuf)> {
+fn own_files(shell: &Shell, cc: &Path, kind: CompilerKind) -> Result<(PathBuf, PathBuf)> {
     let (include, libgcc) = match kind {
-        Kind::Gcc => (ask(shell, cc, &["-print-file-name=include"])?, ask(shell, cc, &["-print-libgcc-file-name"])?),
-        Kind::Clang => (
+        CompilerKind::Gcc => {
+            (ask(shell, cc, &["-print-file-name=include"])?, ask(shell, cc, &["-print-libgcc-file-name"])?)
+        }
+        CompilerKind::Clang => (
             format!("{}/include", ask(shell, cc, &["-print-resource-dir"])?),
             ask(shell, cc, &["--rtlib=libgcc", "-print-libgcc-file-name"])?,
         ),
@@ -153,10 +155,10 @@ mod tests {
     #[test]
     fn gcc_and_clang_are_told_apart() {
         let shell = Shell::default();
-        assert_eq!(find(&shell, "gcc").unwrap().kind, Kind::Gcc);
+        assert_eq!(find(&shell, "gcc").unwrap().kind, CompilerKind::Gcc);
         if which("clang").is_some() {
             let clang = find(&shell, "clang").unwrap();
-            assert_eq!(clang.kind, Kind::Clang);
+            assert_eq!(clang.kind, CompilerKind::Clang);
             assert!(clang.version.contains("clang"), "{}", clang.version);
         } else {
             eprintln!("skip: clang is not installed");

@@ -85,7 +85,7 @@ fn entry(
     let key = workdir::hash(["source-1", hash, &UNUSED.join(" ")])[..16].to_owned();
     cached::entry(env, "source", &key, commands, |work, commands| {
         fill(work, commands)?;
-        // A tree that is no kernel must not stay in the cache.
+        // A tree that is not a kernel must not stay in the cache.
         version(&work.out).map(drop)
     })
 }

@@ -66,7 +66,7 @@ const NEEDS: &[Need] = &[
     program("tmux", "tmux", "a terminal for `ukl menuconfig` in the tutorials and tests"),
 ];
 
-/// One line of the report.
+/// One line of what is printed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
     /// The program or file.
@@ -81,7 +81,7 @@ pub struct Finding {
 
 /// What `ukl doctor` found.
 #[derive(Debug, Clone, Serialize)]
-pub struct Report {
+pub struct Examination {
     /// Every need, met or not.
     pub findings: Vec<Finding>,
     /// `works` is not claimed here: only whether `/dev/kvm` can be opened.
@@ -93,14 +93,14 @@ pub struct Report {
 }
 
 /// Looks for everything that builds and boots need.
-pub fn examine() -> Report {
+pub fn examine() -> Examination {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    report(&folders, Path::new("/"))
+    examined(&folders, Path::new("/"))
 }
 
 /// As [`examine`], with programs in `folders` and files below `root`.
-fn report(folders: &[PathBuf], root: &Path) -> Report {
+fn examined(folders: &[PathBuf], root: &Path) -> Examination {
     let mut findings = Vec::new();
     let mut missing: Vec<&'static str> = Vec::new();
     for need in NEEDS {
@@ -115,7 +115,7 @@ fn report(folders: &[PathBuf], root: &Path) -> Report {
     }
     let install =
         (!missing.is_empty()).then(|| format!("apt-get install --no-install-recommends {}", missing.join(" ")));
-    Report { findings, kvm: kvm(&root.join("dev/kvm")), missing, install }
+    Examination { findings, kvm: kvm(&root.join("dev/kvm")), missing, install }
 }
 
 /// The first file called `name` in `folders` that may be executed.
@@ -135,8 +135,8 @@ fn kvm(device: &Path) -> &'static str {
     }
 }
 
-impl Report {
-    /// The report as `ukl doctor` prints it.
+impl Examination {
+    /// What `ukl doctor` prints.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for finding in &self.findings {
@@ -203,19 +203,19 @@ mod tests {
     #[test]
     fn a_complete_machine_lacks_nothing() {
         let (dir, path) = machine("");
-        let report = report(&path, dir.path());
-        assert_eq!((report.missing.len(), report.kvm, report.install.is_none()), (0, "absent", true));
-        assert!(report.text().ends_with("nothing is missing\n"));
+        let found = examined(&path, dir.path());
+        assert_eq!((found.missing.len(), found.kvm, found.install.is_none()), (0, "absent", true));
+        assert!(found.text().ends_with("nothing is missing\n"));
     }
 
     #[test]
     fn each_missing_package_is_named_with_the_command() {
         for need in NEEDS {
             let (dir, path) = machine(need.package);
-            let report = report(&path, dir.path());
-            assert_eq!(report.missing, [need.package]);
+            let found = examined(&path, dir.path());
+            assert_eq!(found.missing, [need.package]);
             let command = format!("apt-get install --no-install-recommends {}", need.package);
-            assert!(report.text().contains(&command), "{}", report.text());
+            assert!(found.text().contains(&command), "{}", found.text());
         }
     }
 
@@ -223,6 +223,6 @@ mod tests {
     fn a_file_that_is_not_executable_is_no_program() {
         let (dir, path) = machine("");
         crate::base::workdir::set_mode(&path[0].join("gcc"), 0o644).unwrap();
-        assert_eq!(report(&path, dir.path()).missing, ["gcc"]);
+        assert_eq!(examined(&path, dir.path()).missing, ["gcc"]);
     }
 }

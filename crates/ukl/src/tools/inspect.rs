@@ -16,10 +16,10 @@ pub use code::Found;
 
 /// Everything that one object holds.
 #[derive(Debug, Clone, Serialize)]
-pub struct Report {
+pub struct Contents {
     /// The file that was read.
     pub file: PathBuf,
-    /// The object's name in the archive; the file's name when it is no archive.
+    /// The object's name in the archive; the file's name when it is not an archive.
     pub object: String,
     /// Sections that take memory, in file order.
     pub sections: Vec<SectionSize>,
@@ -97,7 +97,7 @@ pub fn program_of(path: &Path) -> PathBuf {
 /// Reads an object or every object of an archive.
 ///
 /// Errors (class `Usage`): it does not exist, or is neither.
-pub fn inspect(path: &Path, top: usize) -> Result<Vec<Report>> {
+pub fn inspect(path: &Path, top: usize) -> Result<Vec<Contents>> {
     if !path.exists() {
         let failure = fail(Class::Usage, format!("no file `{}`", path.display()));
         return Err(failure.hint("build the image first: `ukl build`").into());
@@ -106,14 +106,14 @@ pub fn inspect(path: &Path, top: usize) -> Result<Vec<Report>> {
     let not_ours = |error: formats::Error| fail(Class::Usage, format!("cannot read `{}`: {error}", path.display()));
     if !bytes.starts_with(b"!<arch>\n") {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        return Ok(vec![report(path, &name, &bytes, top).map_err(not_ours)?]);
+        return Ok(vec![contents(path, &name, &bytes, top).map_err(not_ours)?]);
     }
     let members = formats::ar::read(&bytes).map_err(not_ours)?;
-    let reports = members.iter().map(|member| report(path, &member.name, &bytes[member.range.clone()], top));
-    Ok(reports.collect::<formats::Result<Vec<_>>>().map_err(not_ours)?)
+    let all = members.iter().map(|member| contents(path, &member.name, &bytes[member.range.clone()], top));
+    Ok(all.collect::<formats::Result<Vec<_>>>().map_err(not_ours)?)
 }
 
-fn report(file: &Path, object: &str, bytes: &[u8], top: usize) -> formats::Result<Report> {
+fn contents(file: &Path, object: &str, bytes: &[u8], top: usize) -> formats::Result<Contents> {
     let facts = Facts::read(bytes)?;
     let mut totals = Totals::default();
     let mut sections = Vec::new();
@@ -131,7 +131,7 @@ fn report(file: &Path, object: &str, bytes: &[u8], top: usize) -> formats::Resul
     let marked = sites::find(bytes)?;
     let jumps = marked.iter().filter(|site| site.form == Form::Call).count();
     let (red_zones, raw) = code::scan(&facts, bytes, &marked).into_iter().partition(|f| f.what == code::RED_ZONE);
-    Ok(Report {
+    Ok(Contents {
         file: file.to_owned(),
         object: object.to_owned(),
         symbols: facts.symbols.iter().filter(defined).count(),
@@ -171,7 +171,7 @@ fn biggest(facts: &Facts, top: usize) -> Vec<Big> {
     found
 }
 
-impl Report {
+impl Contents {
     /// The report as `ukl inspect` prints it.
     pub fn text(&self) -> String {
         let mut text = format!("{} in {}\n\nsections\n", self.object, self.file.display());

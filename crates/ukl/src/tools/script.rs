@@ -31,7 +31,7 @@ use crate::tools::pins::Pin;
 use text::{placeholder, Text};
 
 /// What the parts of the script share.
-struct Plan<'a> {
+struct Shared<'a> {
     manifest: &'a Manifest,
     userland: Userland,
     /// The image folder.
@@ -56,7 +56,7 @@ pub fn script(env: &Env, manifest: &Manifest, pins: &[Pin], ukl: &str, objcopy: 
         patches: vec![],
         hash: "".into(),
     };
-    let plan = Plan {
+    let shared = Shared {
         manifest,
         dir: ImageDir::at(place("OUT")),
         configured: config::in_folder(&looking, &patched, place("KBUILD"), &toolchain),
@@ -64,13 +64,13 @@ pub fn script(env: &Env, manifest: &Manifest, pins: &[Pin], ukl: &str, objcopy: 
         pins,
         objcopy,
     };
-    let mut text = Text::new(names(&plan));
-    library::write(&mut text, &plan)?;
-    program::write(&mut text, &plan)?;
-    linux::write(&mut text, &plan)?;
-    ramdisk::write(&mut text, &plan)?;
-    machine(&mut text, env, &plan, &patched)?;
-    let head = head(&text, &plan, ukl);
+    let mut text = Text::new(names(&shared));
+    library::write(&mut text, &shared)?;
+    program::write(&mut text, &shared)?;
+    linux::write(&mut text, &shared)?;
+    ramdisk::write(&mut text, &shared)?;
+    machine(&mut text, env, &shared, &patched)?;
+    let head = head(&text, &shared, ukl);
     let (body, payload) = text.end();
     Ok(format!("{head}{body}{PAYLOAD}{payload}"))
 }
@@ -103,16 +103,16 @@ fn check(manifest: &Manifest) -> Result<()> {
 }
 
 /// Everything that is a variable in the script, but for what every script sets itself.
-fn names(plan: &Plan) -> Vec<(String, &'static str)> {
+fn names(shared: &Shared) -> Vec<(String, &'static str)> {
     let path = |path: &Path| path.display().to_string();
-    let Toolchain { cc, ld, ar, include, libgcc, .. } = &plan.userland.toolchain;
+    let Toolchain { cc, ld, ar, include, libgcc, .. } = &shared.userland.toolchain;
     let mut names: Vec<(String, &'static str)> = PLACES.iter().map(|(name, _, _)| (placeholder(name), *name)).collect();
     names.extend(["new", "apt", "dsc", "patch"].map(|name| (placeholder(name), name)));
-    names.push((path(&plan.manifest.dir), "APP"));
+    names.push((path(&shared.manifest.dir), "APP"));
     let own = [(cc, "CC"), (ld, "LD"), (ar, "AR"), (include, "INCLUDE"), (libgcc, "LIBGCC")];
     names.extend(own.map(|(file, name)| (path(file), name)));
-    if plan.configured.cc != *cc {
-        names.push((path(&plan.configured.cc), "KERNEL_CC"));
+    if shared.configured.cc != *cc {
+        names.push((path(&shared.configured.cc), "KERNEL_CC"));
     }
     names
 }
@@ -128,8 +128,8 @@ const PLACES: [(&str, &str, &str); 6] = [
 ];
 
 /// The beginning: what the script is, its variables, its few functions.
-fn head(text: &Text, plan: &Plan, ukl: &str) -> String {
-    let Plan { manifest, .. } = plan;
+fn head(text: &Text, shared: &Shared, ukl: &str) -> String {
+    let Shared { manifest, .. } = shared;
     let name = &manifest.name;
     let mut head = Text::default();
     head.line("#!/bin/sh");
@@ -161,10 +161,10 @@ fn head(text: &Text, plan: &Plan, ukl: &str) -> String {
         }
     }
     head.line(&format!("UKL=${{UKL:-{}}}", head.word(ukl)));
-    let Toolchain { cc, ld, ar, include, libgcc, .. } = &plan.userland.toolchain;
+    let Toolchain { cc, ld, ar, include, libgcc, .. } = &shared.userland.toolchain;
     let own = [
         ("CC", cc),
-        ("KERNEL_CC", &plan.configured.cc),
+        ("KERNEL_CC", &shared.configured.cc),
         ("LD", ld),
         ("AR", ar),
         ("INCLUDE", include),
@@ -198,9 +198,9 @@ esac
 mkdir -p "$OUT""#;
 
 /// QEMU.
-fn machine(text: &mut Text, env: &Env, plan: &Plan, patched: &PatchedSource) -> Result<()> {
-    let Plan { manifest, dir, configured, .. } = plan;
-    let toolchain = &plan.userland.toolchain;
+fn machine(text: &mut Text, env: &Env, shared: &Shared, patched: &PatchedSource) -> Result<()> {
+    let Shared { manifest, dir, configured, .. } = shared;
+    let toolchain = &shared.userland.toolchain;
     let archive = &AppArchive { path: dir.archive(), sha256: String::new() };
     let kernel = &Kernel { bzimage: dir.bzimage(), vmlinux: dir.vmlinux(), config: dir.kernel_config() };
     let initrd = &Initrd { path: dir.initrd() };

@@ -6,7 +6,7 @@ mod origin;
 use std::fs;
 
 use formats::kconfig::{self, Config};
-use formats::options::{self, Kind, Options};
+use formats::options::{self, OptionKind, Options};
 
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Failure, Result};
@@ -104,27 +104,29 @@ impl Kernel {
         let bad = |what: &str| fail(Class::Usage, format!("`{option}` takes {what}"));
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let value = match (kind, value) {
-            (Kind::Bool | Kind::Tristate, None | Some("y")) => "y".to_owned(),
-            (Kind::Bool | Kind::Tristate, Some("n")) => return Ok((format!("# {option} is not set"), option)),
-            (Kind::Tristate, Some("m")) => {
+            (OptionKind::Bool | OptionKind::Tristate, None | Some("y")) => "y".to_owned(),
+            (OptionKind::Bool | OptionKind::Tristate, Some("n")) => {
+                return Ok((format!("# {option} is not set"), option))
+            }
+            (OptionKind::Tristate, Some("m")) => {
                 return Err(bad("`y` or `n`: there are no modules in an image").into());
             }
-            (Kind::Bool | Kind::Tristate | Kind::Unknown, _) => return Err(bad("`y` or `n`").into()),
-            (Kind::Int, Some(value)) if digits(value.strip_prefix('-').unwrap_or(value)) => value.to_owned(),
-            (Kind::Int, _) => return Err(bad("a number: `ukl set OPTION=NUMBER`").into()),
-            (Kind::Hex, Some(value)) => {
+            (OptionKind::Bool | OptionKind::Tristate | OptionKind::Unknown, _) => return Err(bad("`y` or `n`").into()),
+            (OptionKind::Int, Some(value)) if digits(value.strip_prefix('-').unwrap_or(value)) => value.to_owned(),
+            (OptionKind::Int, _) => return Err(bad("a number: `ukl set OPTION=NUMBER`").into()),
+            (OptionKind::Hex, Some(value)) => {
                 let inner = value.strip_prefix("0x").unwrap_or(value);
                 if inner.is_empty() || !inner.bytes().all(|b| b.is_ascii_hexdigit()) {
                     return Err(bad("a hexadecimal number such as 0x1000").into());
                 }
                 format!("0x{inner}")
             }
-            (Kind::Hex, None) => return Err(bad("a hexadecimal number such as 0x1000").into()),
-            (Kind::String, Some(value)) if value.starts_with('"') && value.ends_with('"') && value.len() > 1 => {
+            (OptionKind::Hex, None) => return Err(bad("a hexadecimal number such as 0x1000").into()),
+            (OptionKind::String, Some(value)) if value.starts_with('"') && value.ends_with('"') && value.len() > 1 => {
                 value.to_owned()
             }
-            (Kind::String, Some(value)) => kconfig::quote(value),
-            (Kind::String, None) => return Err(bad("text: `ukl set OPTION=TEXT`").into()),
+            (OptionKind::String, Some(value)) => kconfig::quote(value),
+            (OptionKind::String, None) => return Err(bad("text: `ukl set OPTION=TEXT`").into()),
         };
         Ok((format!("{option}={value}"), option))
     }

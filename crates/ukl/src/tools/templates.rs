@@ -48,7 +48,7 @@ pub fn begin(name: &str, dir: &Path, dry_run: bool) -> Result<Vec<PathBuf>> {
         return Err(fail(Class::Usage, format!("no template `{name}`")).hint(near).into());
     };
     if dir.exists() && !dir.is_dir() {
-        return Err(fail(Class::Usage, format!("`{}` is no folder", dir.display())).into());
+        return Err(fail(Class::Usage, format!("`{}` is not a folder", dir.display())).into());
     }
     let paths: Vec<PathBuf> = files.iter().map(|(path, _, _)| dir.join(path)).collect();
     if let Some(there) = paths.iter().find(|path| path.symlink_metadata().is_ok()) {
@@ -75,7 +75,7 @@ mod tests {
             let files = begin(template.name, &to, false).unwrap();
             assert!(files.contains(&to.join("ukl.toml")), "{files:?}");
             crate::manifest::load(&to).unwrap();
-            assert!(!template.about.is_empty(), "the first line of {}'s ukl.toml is no comment", template.name);
+            assert!(!template.about.is_empty(), "the first line of {}'s ukl.toml is not a comment", template.name);
         }
     }
 

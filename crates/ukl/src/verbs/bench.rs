@@ -12,7 +12,7 @@ use crate::base::error::{fail, Class, Result};
 use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
 use crate::manifest::{self, Manifest};
-use crate::measure::bench::{self, CountPlan, Plan, ServePlan, Server};
+use crate::measure::bench::{self, BuildRounds, CountOptions, ServeOptions, Server};
 use crate::tools::templates;
 
 /// `ukl bench`.
@@ -110,7 +110,7 @@ pub(super) fn bench(env: &Env, what: BenchCommand) -> Result<Answer> {
     }
     match what {
         BenchCommand::Build { rounds, cold } => {
-            let measures = bench::build(env, Plan { rounds, cold })?;
+            let measures = bench::build(env, BuildRounds { rounds, cold })?;
             Ok(Answer::new(bench::table(&measures), json!({ "rounds": rounds, "measures": measures })))
         }
         BenchCommand::Serve(args) => serve(env, &args),
@@ -140,7 +140,7 @@ fn count(env: &Env, args: &CountArgs) -> Result<Answer> {
     let (mut manifest, dir) = example(args.server, &args.out)?;
     bench::equip(env, &mut manifest, &dir, args.server)?;
     let image = images::from_manifest(env, &manifest, &dir)?.0;
-    let plan = CountPlan {
+    let options = CountOptions {
         server: args.server,
         rounds: args.rounds as u32,
         requests: args.requests as usize,
@@ -148,15 +148,15 @@ fn count(env: &Env, args: &CountArgs) -> Result<Answer> {
         depths: args.pipeline.iter().map(|depth| *depth as usize).collect(),
     };
     term::say(&format!("counting the instructions of {}", args.server.name()));
-    let report = bench::count(env, &image, &plan)?;
-    Ok(Answer::new(report.table(), serde_json::to_value(&report)?))
+    let result = bench::count(env, &image, &options)?;
+    Ok(Answer::new(result.table(), serde_json::to_value(&result)?))
 }
 
 /// Builds the example and measures it.
 fn serve(env: &Env, args: &ServeArgs) -> Result<Answer> {
     let (manifest, dir) = example(args.server, &args.out)?;
     let image = images::from_manifest(env, &manifest, &dir)?.0;
-    let plan = ServePlan {
+    let options = ServeOptions {
         server: args.server,
         rounds: args.rounds,
         requests: args.requests as usize,
@@ -165,6 +165,6 @@ fn serve(env: &Env, args: &ServeArgs) -> Result<Answer> {
         memory: !args.no_memory,
     };
     term::say(&format!("measuring {}: what else runs on this machine is measured as well", args.server.name()));
-    let report = bench::serve(&image, &dir.stage("bench"), &plan)?;
-    Ok(Answer::new(report.table(), serde_json::to_value(&report)?))
+    let result = bench::serve(&image, &dir.stage("bench"), &options)?;
+    Ok(Answer::new(result.table(), serde_json::to_value(&result)?))
 }

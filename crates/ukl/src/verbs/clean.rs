@@ -28,7 +28,7 @@ pub(super) fn clean(args: &CleanArgs, dry_run: bool) -> Result<Answer> {
         return Ok(Answer::new(format!("nothing at `{}`\n", root.display()), json!({ "removed": [] })));
     }
     if !is_ours(&image) {
-        let failure = fail(Class::Usage, format!("`{}` is no image folder: nothing was removed", root.display()));
+        let failure = fail(Class::Usage, format!("`{}` is not an image folder: nothing was removed", root.display()));
         return Err(failure.hint("an image folder has `image.json` or `stages`").into());
     }
     if !dry_run {

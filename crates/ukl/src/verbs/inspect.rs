@@ -33,7 +33,7 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<Answer> {
             project::image_dir(&target, &project::manifest(&target)?)?.archive()
         }
     };
-    let reports = inspect::inspect(&file, args.top)?;
-    let texts: Vec<String> = reports.iter().map(inspect::Report::text).collect();
-    Ok(Answer::new(texts.join("\n"), json!({ "objects": reports })))
+    let objects = inspect::inspect(&file, args.top)?;
+    let texts: Vec<String> = objects.iter().map(inspect::Contents::text).collect();
+    Ok(Answer::new(texts.join("\n"), json!({ "objects": objects })))
 }

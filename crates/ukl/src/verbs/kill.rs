@@ -39,7 +39,7 @@ fn signal(text: &str) -> std::result::Result<i32, String> {
     let named = NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
     let number = named.or_else(|| text.parse().ok().filter(|number| (1..=64).contains(number)));
     number.ok_or_else(|| {
-        format!("`{text}` is no signal: write a number, or one of {}", NAMES.map(|(name, _)| name).join(", "))
+        format!("`{text}` is not a signal: write a number, or one of {}", NAMES.map(|(name, _)| name).join(", "))
     })
 }
 

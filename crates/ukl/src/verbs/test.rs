@@ -15,7 +15,7 @@ use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
 use crate::image::folder::Image;
 use crate::machine::{Request, What};
-use crate::measure::suite::{self, Endurance, Plan};
+use crate::measure::suite::{self, Endurance, Selection};
 
 /// `ukl test`.
 #[derive(Debug, Clone, Args)]
@@ -71,7 +71,7 @@ pub(super) fn test(env: &Env, args: &TestArgs) -> Result<Answer> {
         return public(env, args, &image, &options, name);
     }
     term::say("running the suite in ring 3 and in app mode (minutes where the processor is emulated)");
-    let report = suite::compare(env, &image, options, &Plan { cases: args.cases.clone(), full: args.full })?;
+    let report = suite::compare(env, &image, options, &Selection { cases: args.cases.clone(), full: args.full })?;
     let code = u8::from(!report.passed());
     Ok(Answer { text: report.text(), json: serde_json::to_value(&report)?, code })
 }

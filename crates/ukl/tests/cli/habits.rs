@@ -35,9 +35,9 @@ fn sizes_and_times_are_read_in_every_usual_form() {
     }
     world
         .ukl(&["run", "a.c", "--timeout", "5 m"])
-        .fails(2, &["`5 m` is no time: write a number of seconds", "`1h30m`"]);
+        .fails(2, &["`5 m` is not a time: write a number of seconds", "`1h30m`"]);
     world.ukl(&["run", "a.c", "--timeout", "0"]).fails(2, &["a limit of no time at all"]);
-    world.ukl(&["stop", "a", "--timeout", "soon"]).fails(2, &["`soon` is no time"]);
+    world.ukl(&["stop", "a", "--timeout", "soon"]).fails(2, &["`soon` is not a time"]);
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn clean_removes_image_folders_only() {
     world.write("a.c", "int main(void) { return 0; }\n");
     assert!(world.ukl(&["clean"]).out.starts_with("nothing at"));
     world.write("build/app/precious.txt", "mine\n");
-    world.ukl(&["clean"]).fails(2, &["is no image folder: nothing was removed", "image.json"]);
+    world.ukl(&["clean"]).fails(2, &["is not an image folder: nothing was removed", "image.json"]);
     assert!(world.at("project/build/app/precious.txt").exists());
     world.write("build/app/image.json", "{}");
     assert!(world.ukl(&["clean", "--dry-run"]).out.starts_with("would remove"));

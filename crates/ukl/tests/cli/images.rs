@@ -227,7 +227,7 @@ fn a_missing_bridge_comes_with_the_lines_that_make_it() {
     done.fails(120, &["no bridge `nobridge0`", "ip link add nobridge0 type bridge\n", "ip link set nobridge0 up"]);
     assert!(done.err.contains("ip addr add 10.9.0.1/16 dev nobridge0\n"), "{done:?}");
     world.program("ip", r#"echo '[{"flags":["UP"],"linkinfo":{"info_kind":"vlan"}}]'"#);
-    world.ukl(&run).fails(120, &["`nobridge0` is no bridge"]);
+    world.ukl(&run).fails(120, &["`nobridge0` is not a bridge"]);
 }
 
 #[test]

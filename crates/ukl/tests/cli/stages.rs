@@ -89,7 +89,7 @@ fn a_case_that_is_as_expected_by_itself_is_unsteady() {
         let rows: String = rows.iter().map(|name| row(name)).collect();
         fs::write(world.at("said"), format!("case  ring3  app  verdict\n{rows}\na: DIFFERS\n  app  x\n{more}{counts}"))
             .unwrap();
-        let done = stages(&world, "guest", "", bad);
+        let done = stages(&world, "suite", "", bad);
         let tries = fs::read_to_string(world.at("log")).unwrap().matches("ukl test ").count();
         (done, tries)
     };

@@ -36,7 +36,7 @@ fn what_a_manifest_names_needs_no_option() {
     let world = world();
     let share = "[[shares]]\npath = \"www\"\nmount = \"/www\"\n";
     world.write("ukl.toml", &format!("name = \"a\"\nsources = [\"a.c\"]\n{share}"));
-    world.ukl(&["up"]).fails(2, &["there is no folder `", "project/www` to share", "hint    mkdir -p "]);
+    world.ukl(&["up"]).fails(2, &["there is not a folder `", "project/www` to share", "hint    mkdir -p "]);
     assert!(!world.at("project/build").exists(), "found out before anything is built");
     fs::create_dir(world.at("project/www")).unwrap();
     fs::create_dir(world.at("project/other")).unwrap();
@@ -58,11 +58,11 @@ fn options_that_make_no_sense_are_refused() {
     for (words, parts) in [
         (["--disk", "d.img:/data"], ["there is no disk image `", "`--disk FILE:64M:/mount/point`"]),
         (["--disk", "dir:8M:/data"], ["is a folder", "name a file in it: `"]),
-        (["--disk", "d.img:64k:/data"], ["`64k` is no size", "`512M`"]),
+        (["--disk", "d.img:64k:/data"], ["`64k` is not a size", "`512M`"]),
         (["--disk", "d.img:8M:data"], ["`data` is none of ro, rw, raw", "no absolute path in the guest"]),
         (["--share", "dir:/proc"], ["nothing can be mounted at `/proc`", "needs what lies there"]),
-        (["--share", "a.c:/a"], ["is no folder", "only folders are shared"]),
-        (["--share", "dir"], ["is no share", "`./www:/www:ro`"]),
+        (["--share", "a.c:/a"], ["is not a folder", "only folders are shared"]),
+        (["--share", "dir"], ["is not a share", "`./www:/www:ro`"]),
         (["--share=dir:/a", "--share=dir:/a"], ["two disks or shares are at `/a`", "blame   usage"]),
     ] {
         world.ukl(&["up", "a.c", words[0], words[1]]).fails(2, &parts);

@@ -366,6 +366,32 @@ fn retired_words_are_found_whole() {
     assert!(retired("the mechanics of DEBUG_VM, kvm and microvm").is_empty());
 }
 
+/// Names that say too little to be given twice, and who has each; a `Kind` of nothing nobody has.
+const ONE_OWNER: [(&str, &str); 6] = [
+    ("Plan", "base/plan"),
+    ("Mode", "measure/pair"),
+    ("Machine", "machine"),
+    ("Kind", "nobody"),
+    ("Report", "nobody"),
+    ("Boot", "nobody"),
+];
+
+#[test]
+fn names_of_types_explain_themselves() {
+    let mut wrong = Vec::new();
+    for path in rust_files("crates").iter().filter(|path| path.components().any(|c| c.as_os_str() == "src")) {
+        let text = read(path);
+        for (number, line) in code(&text) {
+            let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+            let defines = words.any(|word| ["struct", "enum", "type", "trait", "union"].contains(&word));
+            let name = words.next().filter(|_| defines).unwrap_or_default();
+            let taken = ONE_OWNER.iter().any(|(short, owner)| name == *short && !in_room(path, owner));
+            wrong.extend(taken.then(|| format!("{}:{number}: `{name}`", short(path))));
+        }
+    }
+    assert_none("say of what it is one", wrong);
+}
+
 #[test]
 fn the_design_lists_the_wings_in_order() {
     let design = read(&root().join("DESIGN.md"));

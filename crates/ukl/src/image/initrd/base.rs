@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use formats::newc::{self, Entry, Kind};
+use formats::newc::{self, Entry, EntryKind};
 
 use super::files::guest_entries;
 use crate::base::cached::{self, Work};
@@ -125,15 +125,15 @@ fn parse_list(text: &str) -> Result<Vec<Entry>> {
 fn parse_line(words: &[&str]) -> Result<Entry> {
     let octal = |text: &str| u32::from_str_radix(text, 8).context("mode");
     let (path, kind, mode, uid, gid) = match *words {
-        ["dir", path, mode, uid, gid] => (path, Kind::Dir, mode, uid, gid),
-        ["slink", path, target, mode, uid, gid] => (path, Kind::Symlink(target.into()), mode, uid, gid),
+        ["dir", path, mode, uid, gid] => (path, EntryKind::Dir, mode, uid, gid),
+        ["slink", path, target, mode, uid, gid] => (path, EntryKind::Symlink(target.into()), mode, uid, gid),
         ["nod", path, mode, uid, gid, "c", major, minor] => {
-            (path, Kind::CharDevice { major: major.parse()?, minor: minor.parse()? }, mode, uid, gid)
+            (path, EntryKind::CharDevice { major: major.parse()?, minor: minor.parse()? }, mode, uid, gid)
         }
         ["file", path, location, mode, uid, gid] => {
             let file = FILES.iter().find(|(name, _)| *name == location);
             let (_, text) = file.with_context(|| format!("no file `{location}` below initrd/"))?;
-            (path, Kind::File(text.as_bytes().to_vec()), mode, uid, gid)
+            (path, EntryKind::File(text.as_bytes().to_vec()), mode, uid, gid)
         }
         _ => anyhow::bail!("expected dir, slink, nod or file with its values"),
     };
@@ -148,9 +148,9 @@ mod tests {
     fn the_list_is_understood_and_has_the_console() {
         let entries = parse_list(LIST).unwrap();
         let console = entries.iter().find(|entry| entry.path == "/dev/console").unwrap();
-        assert_eq!(console.kind, Kind::CharDevice { major: 5, minor: 1 });
+        assert_eq!(console.kind, EntryKind::CharDevice { major: 5, minor: 1 });
         let hosts = entries.iter().find(|entry| entry.path == "/etc/hosts").unwrap();
-        assert!(matches!(&hosts.kind, Kind::File(text) if text.starts_with(b"127.0.0.1")));
+        assert!(matches!(&hosts.kind, EntryKind::File(text) if text.starts_with(b"127.0.0.1")));
         assert!(newc::write(&entries).is_ok());
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use formats::newc::{Entry, Kind};
+use formats::newc::{Entry, EntryKind};
 use walkdir::WalkDir;
 
 use crate::base::error::{fail, Class, Result};
@@ -32,8 +32,8 @@ pub(super) fn guest_entries(file: &GuestFile) -> Result<Vec<Entry>> {
         let metadata = metadata.map_err(|error| failure(found.path(), &error.to_string()))?;
         let kind = kind(found.path(), &metadata)?;
         let mode = match kind {
-            Kind::Symlink(_) => 0o777,
-            Kind::Dir => metadata.mode() & 0o7777,
+            EntryKind::Symlink(_) => 0o777,
+            EntryKind::Dir => metadata.mode() & 0o7777,
             _ => file.mode.unwrap_or(metadata.mode() & 0o7777),
         };
         entries.push(Entry::new(path, mode, kind));
@@ -58,23 +58,23 @@ fn guest_path(file: &GuestFile, path: &Path) -> Result<String> {
     })
 }
 
-fn kind(path: &Path, metadata: &Metadata) -> Result<Kind> {
+fn kind(path: &Path, metadata: &Metadata) -> Result<EntryKind> {
     let kind = metadata.file_type();
     let (major, minor) = (libc::major(metadata.rdev()), libc::minor(metadata.rdev()));
     Ok(match () {
-        () if kind.is_dir() => Kind::Dir,
+        () if kind.is_dir() => EntryKind::Dir,
         () if kind.is_symlink() => {
             let target = fs::read_link(path)?;
             let target = target.to_str().ok_or_else(|| failure(path, "the link's target is no UTF-8"))?;
-            Kind::Symlink(target.to_owned())
+            EntryKind::Symlink(target.to_owned())
         }
-        () if kind.is_fifo() => Kind::Fifo,
-        () if kind.is_char_device() => Kind::CharDevice { major, minor },
-        () if kind.is_block_device() => Kind::BlockDevice { major, minor },
+        () if kind.is_fifo() => EntryKind::Fifo,
+        () if kind.is_char_device() => EntryKind::CharDevice { major, minor },
+        () if kind.is_block_device() => EntryKind::BlockDevice { major, minor },
         () if kind.is_socket() => {
             return Err(failure(path, "a socket belongs to a running program and cannot be copied"))
         }
-        () => Kind::File(contents(path, metadata).map_err(|error| failure(path, &format!("{error:#}")))?),
+        () => EntryKind::File(contents(path, metadata).map_err(|error| failure(path, &format!("{error:#}")))?),
     })
 }
 
@@ -110,7 +110,7 @@ mod tests {
         let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
         assert_eq!(paths, ["/srv", "/srv/a", "/srv/a/b.txt", "/srv/link"]);
         assert_eq!(entries[2].mode, 0o600, "the manifest's mode is for files");
-        assert_eq!(entries[3].kind, Kind::Symlink("a/b.txt".into()));
+        assert_eq!(entries[3].kind, EntryKind::Symlink("a/b.txt".into()));
     }
 
     #[test]
@@ -127,15 +127,15 @@ mod tests {
         // SAFETY: the path ends with a NUL and lives through the call.
         assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o620) }, 0);
         let entries = guest_entries(&folder(dir.path())).unwrap();
-        assert_eq!((entries[1].path.as_str(), &entries[1].kind), ("/srv/fifo", &Kind::Fifo));
+        assert_eq!((entries[1].path.as_str(), &entries[1].kind), ("/srv/fifo", &EntryKind::Fifo));
         let entries = guest_entries(&folder(&dir.path().join("fifo"))).unwrap();
-        assert_eq!((entries.len(), &entries[0].kind), (1, &Kind::Fifo), "named itself");
+        assert_eq!((entries.len(), &entries[0].kind), (1, &EntryKind::Fifo), "named itself");
     }
 
     #[test]
     fn a_device_is_a_node_and_not_what_can_be_read_from_it() {
         let entries = guest_entries(&folder(Path::new("/dev/zero"))).unwrap();
-        assert_eq!(entries[0].kind, Kind::CharDevice { major: 1, minor: 5 });
+        assert_eq!(entries[0].kind, EntryKind::CharDevice { major: 1, minor: 5 });
     }
 
     #[test]
@@ -154,6 +154,6 @@ mod tests {
     #[test]
     fn a_file_without_a_size_is_read_to_its_end() {
         let entries = guest_entries(&folder(Path::new("/proc/self/status"))).unwrap();
-        assert!(matches!(&entries[0].kind, Kind::File(text) if text.starts_with(b"Name:")));
+        assert!(matches!(&entries[0].kind, EntryKind::File(text) if text.starts_with(b"Name:")));
     }
 }

@@ -67,18 +67,11 @@ pub fn mount_strings(mounts: &[Mount]) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::storage::{disk_option, share_option};
-
-    fn storage() -> Storage {
-        Storage {
-            disks: vec![disk_option("/i/a,b.img:64M:/data/deep").unwrap(), disk_option("/i/r:/dev/x:raw,ro").unwrap()],
-            shares: vec![share_option("/www:/data:ro").unwrap(), share_option("/s:/s:virtiofs").unwrap()],
-        }
-    }
+    use crate::manifest::storage::one_of_each;
 
     #[test]
     fn init_mounts_parents_first() {
-        let mounts = of(&storage());
+        let mounts = of(&one_of_each());
         let facts: Vec<_> = mounts.iter().map(|m| (m.kind.as_str(), m.source.as_str(), m.place.as_str())).collect();
         let want = [
             ("9p", "share0", "/data"),

@@ -40,7 +40,7 @@ pub enum Console {
 
 /// What a boot does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mode {
+pub struct Startup {
     /// The console.
     pub console: Console,
     /// What init runs, one after the other; without commands there is no init (the program is process 1).
@@ -53,10 +53,10 @@ pub struct Mode {
     pub busybox: bool,
 }
 
-impl Mode {
+impl Startup {
     /// Init runs `commands` with plain standard streams.
     pub fn commands(commands: Vec<Command>) -> Self {
-        Mode { console: Console::Raw, commands, mounts: Vec::new(), twin: false, busybox: false }
+        Startup { console: Console::Raw, commands, mounts: Vec::new(), twin: false, busybox: false }
     }
 
     /// What init does in an image unless a run says otherwise: it starts the program `name` by its trigger.
@@ -67,23 +67,23 @@ impl Mode {
         env: &BTreeMap<String, String>,
         storage: &Storage,
     ) -> Self {
-        Mode::commands(vec![command(name, trigger, args, env)]).with_mounts(storage)
+        Startup::commands(vec![command(name, trigger, args, env)]).with_mounts(storage)
     }
 
     /// With these disks and shares.
     pub fn with_mounts(self, storage: &Storage) -> Self {
-        Mode { mounts: mounts::of(storage), ..self }
+        Startup { mounts: mounts::of(storage), ..self }
     }
 
     /// The kernel starts the program itself.
     pub fn pid1() -> Self {
-        Mode::commands(Vec::new())
+        Startup::commands(Vec::new())
     }
 
     /// A shell for a person.
     pub fn shell(env: BTreeMap<String, String>) -> Self {
         let command = Command { path: "/bin/sh".into(), argv: vec!["-sh".into()], env };
-        Mode { console: Console::Cooked, commands: vec![command], mounts: Vec::new(), twin: true, busybox: true }
+        Startup { console: Console::Cooked, commands: vec![command], mounts: Vec::new(), twin: true, busybox: true }
     }
 }
 
@@ -106,20 +106,20 @@ pub fn command(name: &str, path: &str, args: &[String], env: &BTreeMap<String, S
     Command { path: path.into(), argv, env: environment(env) }
 }
 
-/// The archive with everything that `mode` asks for.
-pub(super) fn archive(shell: &Shell, image: &ImageDir, mode: &Mode) -> Result<Vec<u8>> {
+/// The archive with everything that `startup` asks for.
+pub(super) fn archive(shell: &Shell, image: &ImageDir, startup: &Startup) -> Result<Vec<u8>> {
     let mut entries = Vec::new();
-    if !mode.commands.is_empty() {
+    if !startup.commands.is_empty() {
         entries.push(Entry::file("/init", 0o755, workdir::read(&image.stage("initrd").join("init"))?));
-        entries.push(Entry::file("/etc/ukl/command", 0o644, command_file(mode)?));
-        if !mode.mounts.is_empty() {
-            entries.push(Entry::file("/etc/ukl/mounts", 0o644, mounts::file(&mode.mounts)));
+        entries.push(Entry::file("/etc/ukl/command", 0o644, command_file(startup)?));
+        if !startup.mounts.is_empty() {
+            entries.push(Entry::file("/etc/ukl/mounts", 0o644, mounts::file(&startup.mounts)));
         }
     }
-    if mode.twin {
+    if startup.twin {
         entries.push(Entry::file(TWIN, 0o755, workdir::read(&image.twin())?));
     }
-    if mode.busybox {
+    if startup.busybox {
         entries.extend(busybox(shell)?);
     }
     Ok(newc::write(&entries)?)
@@ -129,8 +129,8 @@ pub(super) fn archive(shell: &Shell, image: &ImageDir, mode: &Mode) -> Result<Ve
 const COMMANDS_MAX: usize = (1 << 18) - 1;
 
 /// The file that init reads: see `initrd/init.c`.
-fn command_file(mode: &Mode) -> Result<Vec<u8>> {
-    let strings = command_strings(mode);
+fn command_file(startup: &Startup) -> Result<Vec<u8>> {
+    let strings = command_strings(startup);
     if let Some(bad) = strings.iter().find(|string| string.contains('\0')) {
         return Err(fail(Class::Usage, format!("{bad:?} has a NUL byte: no program can get it as an argument")).into());
     }
@@ -144,15 +144,15 @@ fn command_file(mode: &Mode) -> Result<Vec<u8>> {
 }
 
 /// What that file says: strings that each end with a NUL.
-pub fn command_strings(mode: &Mode) -> Vec<String> {
-    let console = match mode.console {
+pub fn command_strings(startup: &Startup) -> Vec<String> {
+    let console = match startup.console {
         Console::Raw => "raw",
         Console::Port => "port",
         Console::Null => "null",
         Console::Cooked => "cooked",
     };
     let mut strings = vec![console.to_owned()];
-    for command in &mode.commands {
+    for command in &startup.commands {
         strings.push(command.argv.len().to_string());
         strings.push(command.env.len().to_string());
         strings.push(command.path.clone());
@@ -167,7 +167,7 @@ fn busybox(shell: &Shell) -> Result<Vec<Entry>> {
     let host = Path::new("/bin/busybox");
     let missing = |text: &str| fail(Class::Host, text).hint("sudo apt-get install busybox-static");
     let bytes = fs::read(host).map_err(|_| missing("no `/bin/busybox` for the guest's shell"))?;
-    let elf = goblin::elf::Elf::parse(&bytes).map_err(|_| missing("`/bin/busybox` is no ELF program"))?;
+    let elf = goblin::elf::Elf::parse(&bytes).map_err(|_| missing("`/bin/busybox` is not an ELF program"))?;
     if elf.interpreter.is_some() {
         return Err(missing("`/bin/busybox` needs shared libraries, which the guest does not have").into());
     }
@@ -191,14 +191,14 @@ mod tests {
 
     #[test]
     fn nothing_of_an_argument_is_lost() {
-        let mode = Mode::commands(vec![plain(&["a", "two words", ""], &[("X", "y=z")]), plain(&["b"], &[])]);
+        let startup = Startup::commands(vec![plain(&["a", "two words", ""], &[("X", "y=z")]), plain(&["b"], &[])]);
         let want = b"raw\x003\x001\0/UKL\0a\0two words\0\0X=y=z\x001\x000\0/UKL\0b\0";
-        assert_eq!(command_file(&mode).unwrap(), want);
+        assert_eq!(command_file(&startup).unwrap(), want);
     }
 
     #[test]
     fn too_many_arguments_are_a_usage_error() {
-        let error = command_file(&Mode::commands(vec![plain(&[&"x".repeat(1 << 18)], &[])])).unwrap_err();
+        let error = command_file(&Startup::commands(vec![plain(&[&"x".repeat(1 << 18)], &[])])).unwrap_err();
         assert_eq!(crate::base::error::render(&error).1, Class::Usage.exit_code());
     }
 
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_nul_byte_is_a_usage_error() {
-        let error = command_file(&Mode::commands(vec![plain(&["a\0b"], &[])])).unwrap_err();
+        let error = command_file(&Startup::commands(vec![plain(&["a\0b"], &[])])).unwrap_err();
         assert_eq!(crate::base::error::render(&error).1, Class::Usage.exit_code());
     }
 }

@@ -25,7 +25,7 @@ pub fn check(imports: &[String], map: &str) -> Result<()> {
         let (text, hint) = match symbols.get(name.as_str()) {
             Some(&("T" | "W")) => continue,
             Some(&"t") => (format!("`{name}` is private to one file of the kernel"), other(name, &symbols)),
-            Some(_) => (format!("`{name}` is no function of the kernel, but data"), other(name, &symbols)),
+            Some(_) => (format!("`{name}` is not a function of the kernel, but data"), other(name, &symbols)),
             None => (format!("the kernel has no function `{name}`"), other(name, &symbols)),
         };
         return Err(fail(Class::App, format!("`imports`: {text}")).hint(hint).into());

@@ -42,7 +42,7 @@ pub(super) fn tap(shell: &Shell, name: &str, host: Option<&str>, queues: u32) ->
     };
     let tun = &link["linkinfo"]["info_data"];
     if tun["type"] != "tap" {
-        return Err(fail(Class::Host, format!("`{name}` is no tap device")).into());
+        return Err(fail(Class::Host, format!("`{name}` is not a tap device")).into());
     }
     let has_many = tun["multi_queue"] == true;
     if has_many != (queues > 1) {
@@ -75,7 +75,7 @@ pub(super) fn bridge(shell: &Shell, name: &str, host: Option<&str>, queues: u32)
         return Err(missing(format!("no bridge `{name}`"), &lines, admin));
     };
     if link["linkinfo"]["info_kind"] != "bridge" {
-        return Err(fail(Class::Host, format!("`{name}` is no bridge")).into());
+        return Err(fail(Class::Host, format!("`{name}` is not a bridge")).into());
     }
     if !has_flag(&link, "UP") {
         return Err(missing(format!("the bridge `{name}` is down"), &[up], admin));

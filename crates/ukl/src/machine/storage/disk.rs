@@ -24,9 +24,10 @@ pub(super) fn check(disk: &Disk) -> Result<()> {
         Ok(facts) if facts.is_dir() => {
             refuse(format!("the disk image `{path}` is a folder"), format!("name a file in it: `{path}/data.img`"))
         }
-        Ok(facts) if !facts.is_file() => {
-            refuse(format!("the disk image `{path}` is no file"), "disks of this machine are not handed on".into())
-        }
+        Ok(facts) if !facts.is_file() => refuse(
+            format!("the disk image `{path}` is not a regular file"),
+            "disks of this machine are not handed on".into(),
+        ),
         Ok(facts) => match disk.size_mib.map(|mib| mib << 20) {
             Some(wanted) if wanted < facts.len() && !disk.read_only => {
                 let hint = format!("name a size of {} or more, or remove the image", human(facts.len()));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::manifest::storage::{Disk, Format, Share, ShareKind, Storage};
 use crate::manifest::{
-    BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, Machine, Network, Origin, Platform, Upstream,
+    BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, MachineSettings, Network, Origin, Platform, Upstream,
 };
 
 fn project() -> tempfile::TempDir {
@@ -50,28 +50,28 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "build = [\"make\"]\nsource = { debian = \"a\", version = \"1\" }",
-        "ukl.toml:4: `1` is no condition: write `>=`, `<=`, `>>`, `<<` or `=` and a version",
+        "ukl.toml:4: `1` is not a condition: write `>=`, `<=`, `>>`, `<<` or `=` and a version",
     ),
     (
         "build = [\"make\"]\nsource = { url = \"https://x/l.tar\" }",
         "ukl.toml:4: a URL needs `sha256`, the checksum of its tarball",
     ),
-    ("build = [{ dir = \"../x\", run = \"make\" }]", "ukl.toml:3: `../x` is no path below the build's folder"),
+    ("build = [{ dir = \"../x\", run = \"make\" }]", "ukl.toml:3: `../x` is not a path below the build's folder"),
     ("[ready]\nport = 0", "ukl.toml:4: port 0 answers nobody"),
     ("name = \"b\"", "ukl.toml:3: duplicate key"),
     ("args = [\"a\",\n\"\\u0000\"]", "ukl.toml:4: a NUL character cannot be passed to a program"),
-    ("trigger = \"UKL\"", "ukl.toml:3: `UKL` is no absolute guest path without empty parts, `.` or `..`"),
+    ("trigger = \"UKL\"", "ukl.toml:3: `UKL` is not an absolute guest path without empty parts, `.` or `..`"),
     ("trigger = \"/init\"", "ukl.toml:3: `/init` belongs to the image itself"),
     ("compiler = \"\"", "ukl.toml:3: `compiler` is empty"),
-    ("libs = [\"-lm\"]", "ukl.toml:3: `-lm` is no library: write `m` for libm, or the path of an archive"),
+    ("libs = [\"-lm\"]", "ukl.toml:3: `-lm` is not a library: write `m` for libm, or the path of an archive"),
     ("libs = [\"libx.a\"]", "ukl.toml:3: no archive `libx.a`"),
-    ("[env]\n\"A=B\" = \"\"", "ukl.toml:4: `A=B` is no name of an environment variable"),
+    ("[env]\n\"A=B\" = \"\"", "ukl.toml:4: `A=B` is not a name for an environment variable"),
     ("[[files]]\nsrc = \"data.txt\"", "ukl.toml:3: `dst` is missing"),
     ("[[files]]\nsrc = \"no\"\ndst = \"/no\"", "ukl.toml:4: no file `no`"),
     ("[[files]]\nsrc = \"a.c\"\ndst = \"/UKL\"", "ukl.toml:5: `/UKL` belongs to the image itself"),
     (
         "[[files]]\nsrc = \"a.c\"\ndst = \"/a\"\nmode = \"rwx\"",
-        "ukl.toml:6: `rwx` is no mode: octal digits such as `0644`",
+        "ukl.toml:6: `rwx` is not a mode: octal digits such as `0644`",
     ),
     (
         "[[files]]\nsrc = \"a.c\"\ndst = \"/a\"\n[[files]]\nsrc = \"a.c\"\ndst = \"/a\"",
@@ -80,11 +80,11 @@ const BAD: &[(&str, &str)] = &[
     ("[[disks]]\npath = \"d\"", "ukl.toml:3: `mount` is missing"),
     (
         "[[disks]]\npath = \"d\"\nmount = \"data\"",
-        "ukl.toml:5: `data` is no absolute guest path without empty parts, `.` or `..`",
+        "ukl.toml:5: `data` is not an absolute guest path without empty parts, `.` or `..`",
     ),
     (
         "[[disks]]\npath = \"d\"\nsize = \"64k\"\nmount = \"/d\"",
-        "ukl.toml:5: `64k` is no size: write a number of MiB, or one with a unit: `64`, `512M`, `512mb`, `2GiB`, `1T`",
+        "ukl.toml:5: `64k` is not a size: write a number of MiB, or one with a unit: `64`, `512M`, `512mb`, `2GiB`, `1T`",
     ),
     (
         "[[disks]]\npath = \"d\"\nsize = \"1M\"\nmount = \"/d\"",
@@ -92,7 +92,7 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "[[disks]]\npath = \"d\"\nformat = \"raw\"\nmount = \"/d\"",
-        "ukl.toml:6: a raw disk is a device: `/d` is no name such as `/dev/data`",
+        "ukl.toml:6: a raw disk is a device: `/d` is not a name such as `/dev/data`",
     ),
     (
         "[[disks]]\npath = \"d\"\nmount = \"/d\"\n[[disks]]\npath = \"d\"\nmount = \"/e\"",
@@ -118,17 +118,17 @@ const BAD: &[(&str, &str)] = &[
         "[[shares]]\npath = \".\"\nmount = \"/d\"\nkind = \"nfs\"",
         "ukl.toml:6: unknown value `nfs` | known here: 9p, virtiofs",
     ),
-    ("[kernel]\nversion = \"6\"", "ukl.toml:4: `6` is no version line such as `6.12`"),
+    ("[kernel]\nversion = \"6\"", "ukl.toml:4: `6` is not a version line such as `6.12`"),
     ("[kernel]\nsource = \"/no/tree\"", "ukl.toml:4: no kernel source at `/no/tree`: write `debian`, a path or a URL"),
     ("[kernel]\nsource = \"https://x/l.tar.xz\"", "ukl.toml:4: a URL needs `sha256`, the checksum of its tarball"),
     (
         "[kernel]\nsource = \"https://x/l.tar.xz\"\nsha256 = \"12\"",
-        "ukl.toml:5: `12` is no SHA-256: 64 hexadecimal digits",
+        "ukl.toml:5: `12` is not a SHA-256: 64 hexadecimal digits",
     ),
     ("[kernel]\nsha256 = \"12\"", "ukl.toml:4: `sha256` goes with a URL only"),
     (
         "[kernel]\nconfig = [\"NET=y\"]",
-        "ukl.toml:4: `NET=y` is no configuration line: `CONFIG_NAME=value` or `# CONFIG_NAME is not set`",
+        "ukl.toml:4: `NET=y` is not a configuration line: `CONFIG_NAME=value` or `# CONFIG_NAME is not set`",
     ),
     (
         "[kernel]\nconfig = [\"CONFIG_NET=y\", \"CONFIG_NET=n\"]",
@@ -136,14 +136,14 @@ const BAD: &[(&str, &str)] = &[
     ),
     (
         "[machine]\nmemory = \"128k\"",
-        "ukl.toml:4: `128k` is no size: write a number of MiB, or one with a unit: `64`, `512M`, `512mb`, `2GiB`, `1T`",
+        "ukl.toml:4: `128k` is not a size: write a number of MiB, or one with a unit: `64`, `512M`, `512mb`, `2GiB`, `1T`",
     ),
     ("[machine]\nmemory = \"8M\"", "ukl.toml:4: `8M` is not between 16M and 1024G"),
     ("[machine]\ncpus = 0", "ukl.toml:4: 0 CPUs: a machine has 1 to 64"),
     ("[machine]\ncpus = -1", "ukl.toml:4: invalid value: integer `-1`, expected u32"),
-    ("[machine]\nports = [\"80\"]", "ukl.toml:4: `80` is no port pair: write `host:guest`, such as `8080:80`"),
+    ("[machine]\nports = [\"80\"]", "ukl.toml:4: `80` is not a port pair: write `host:guest`, such as `8080:80`"),
     ("[machine]\nports = [\"80:80\",\n\"80:81\"]", "ukl.toml:5: host port 80 is forwarded twice"),
-    ("[machine]\nnet = \"vde\"", "ukl.toml:4: `vde` is no network: write `user`, `none`, `tap=NAME` or `bridge=NAME`"),
+    ("[machine]\nnet = \"vde\"", "ukl.toml:4: `vde` is not a network: write `user`, `none`, `tap=NAME` or `bridge=NAME`"),
     ("[machine]\nip = \"10.0.0.0/8\"", "ukl.toml:4: `10.0.0.0/8`: a guest cannot have this address"),
     ("[machine]\nqueues = 9", "ukl.toml:4: 9 queues: a network card has 1 to 8"),
 ];
@@ -164,11 +164,11 @@ fn bad_names_and_sources_are_refused() {
         ("sources = [\"a.c\", \"./a.c\"]", "ukl.toml:1: `./a.c` is listed twice"),
         (
             "sources = [\"data.txt\"]",
-            "ukl.toml:1: `data.txt` is no source: it must end in .c, .cc, .cpp, .cxx, .s, .S, .o, .a",
+            "ukl.toml:1: `data.txt` is not a source: it must end in .c, .cc, .cpp, .cxx, .s, .S, .o, .a",
         ),
         (
             "name = \"A b\"\nsources = [\"a.c\"]",
-            "ukl.toml:1: `A b` is no name: lower-case letters, digits, `-` and `_`, not starting with a mark",
+            "ukl.toml:1: `A b` is not a valid name: lower-case letters, digits, `-` and `_`, not starting with a mark",
         ),
     ];
     for (text, message) in cases {
@@ -247,7 +247,7 @@ fn a_full_manifest_is_understood() {
         storage: Storage::default(),
         trigger: "/UKL".into(),
         kernel: full_kernel(),
-        machine: Machine { memory_mib: 1024, cpus: 2, ports: vec![(8080, 80)], network },
+        machine: MachineSettings { memory_mib: 1024, cpus: 2, ports: vec![(8080, 80)], network },
     };
     assert_eq!(got, want);
 }

@@ -28,7 +28,7 @@ const SAYS: &str = "client: ";
 
 /// What to count.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct CountOptions {
     /// Which server.
     pub server: Server,
     /// How often each mode is booted; each round has its own seed, the same when the command is repeated.
@@ -43,7 +43,7 @@ pub struct Plan {
 
 /// Everything that was counted.
 #[derive(Debug, Clone, Serialize)]
-pub struct Report {
+pub struct CountResult {
     /// The server.
     pub server: &'static str,
     /// Boots of each mode.
@@ -53,14 +53,14 @@ pub struct Report {
     /// The kernel's version.
     pub kernel: String,
     /// Every boot, in order.
-    pub boots: Vec<Boot>,
+    pub boots: Vec<CountBoot>,
     /// The QEMU command of each mode's last boot.
     pub qemu: BTreeMap<Mode, String>,
 }
 
 /// One boot and its loads.
 #[derive(Debug, Clone, Serialize)]
-pub struct Boot {
+pub struct CountBoot {
     /// The mode.
     pub mode: Mode,
     /// The round, from 1.
@@ -109,26 +109,26 @@ fn strings(server: Server) -> Result<Vec<u8>> {
 
 /// Boots `image`, which was [`equip`]ped, in both modes in turn and loads its server from inside.
 ///
-/// Errors: a reply is wrong or missing, the server does not end, the kernel complains (class `Boot`).
-pub fn count(env: &Env, image: &Image, plan: &Plan) -> Result<Report> {
+/// Errors: a reply is wrong or missing, the server does not end, the kernel complains (class `CountBoot`).
+pub fn count(env: &Env, image: &Image, options: &CountOptions) -> Result<CountResult> {
     let mut qemu = BTreeMap::new();
-    let boots = pair::rounds(plan.rounds as usize, |mode, round| {
+    let boots = pair::rounds(options.rounds as usize, |mode, round| {
         let round = round as u32;
-        let run = boot(env, image, client(image, plan, mode)?, round)?;
-        let said = judge(image, plan, &run)?;
+        let run = boot(env, image, client(image, options, mode)?, round)?;
+        let said = judge(image, options, &run)?;
         let each = said.loads.iter().map(|load| format!("{:.0}", load.instructions_per_request));
         let each = each.collect::<Vec<_>>().join(", ");
-        term::say(&format!("round {round} of {}, {}: {each} instructions/request", plan.rounds, mode.name()));
+        term::say(&format!("round {round} of {}, {}: {each} instructions/request", options.rounds, mode.name()));
         let line = workdir::read(&image.dir.run().qemu_line())?;
         qemu.insert(mode, String::from_utf8_lossy(&line).into_owned());
-        Ok(Boot { mode, round, loads: said.loads, end: said.end })
+        Ok(CountBoot { mode, round, loads: said.loads, end: said.end })
     })?;
-    let (server, kernel) = (plan.server.name(), image.info.kernel.version.clone());
-    Ok(Report { server, rounds: plan.rounds, warm_up: warm_up(plan), kernel, boots, qemu })
+    let (server, kernel) = (options.server.name(), image.info.kernel.version.clone());
+    Ok(CountResult { server, rounds: options.rounds, warm_up: warm_up(options), kernel, boots, qemu })
 }
 
-fn warm_up(plan: &Plan) -> usize {
-    (plan.requests / 10).max(1)
+fn warm_up(options: &CountOptions) -> usize {
+    (options.requests / 10).max(1)
 }
 
 /// One boot with one processor and nothing from outside; each round has another seed.
@@ -146,17 +146,17 @@ pub(super) fn boot(env: &Env, image: &Image, what: What, round: u32) -> Result<B
 }
 
 /// The client, which starts the server.
-fn client(image: &Image, plan: &Plan, mode: Mode) -> Result<What> {
+fn client(image: &Image, options: &CountOptions, mode: Mode) -> Result<What> {
     let info = &image.info;
     let Some(port) = info.ready else {
         return Err(fail(Class::App, format!("`{}` does not say which port answers", info.name)).into());
     };
     let list = |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-    let limit = plan.server.connection_requests();
-    let numbers = [usize::from(port), plan.requests, warm_up(plan), limit].map(|number| number.to_string());
-    let lists = [list(&plan.connections), list(&plan.depths)];
+    let limit = options.server.connection_requests();
+    let numbers = [usize::from(port), options.requests, warm_up(options), limit].map(|number| number.to_string());
+    let lists = [list(&options.connections), list(&options.depths)];
     let server = [mode.path(image).to_owned(), info.name.clone()];
-    let args = plan.server.args_in_foreground().unwrap_or_else(|| info.args.clone());
+    let args = options.server.args_in_foreground().unwrap_or_else(|| info.args.clone());
     let words = [EXCHANGES.to_owned()].into_iter().chain(numbers).chain(lists).chain(server).chain(args);
     Ok(What::Commands(vec![initrd::command("client", CLIENT, &words.collect::<Vec<_>>(), &info.env)]))
 }
@@ -170,16 +170,16 @@ struct Said {
 }
 
 /// What a boot's client said, if all is as it should be.
-fn judge(image: &Image, plan: &Plan, run: &BootRun) -> Result<Said> {
+fn judge(image: &Image, options: &CountOptions, run: &BootRun) -> Result<Said> {
     let text = String::from_utf8_lossy(&run.console);
     let broken = |what: String| fail(Class::Boot, what).log(image.dir.console());
     pair::no_complaint(&text, image.dir.console())?;
     let said = read(&text).map_err(|failure| failure.log(image.dir.console()))?;
-    if said.end.is_empty() || said.loads.len() != plan.connections.len() * plan.depths.len() {
+    if said.end.is_empty() || said.loads.len() != options.connections.len() * options.depths.len() {
         return Err(broken(format!("the client in the guest did not come to its end: {:?}", run.outcome)).into());
     }
     // What later answers were compared with must be right itself.
-    plan.server.exchanges(&said.first)?;
+    options.server.exchanges(&said.first)?;
     Ok(said)
 }
 

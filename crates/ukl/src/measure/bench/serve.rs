@@ -19,7 +19,7 @@ use crate::measure::pair::{self, Mode, BOTH};
 
 /// What to measure of a server.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct ServeOptions {
     /// Which one.
     pub server: Server,
     /// How often each mode is booted.
@@ -36,7 +36,7 @@ pub struct Plan {
 
 /// Everything that was measured.
 #[derive(Debug, Clone, Serialize)]
-pub struct Report {
+pub struct ServeResult {
     /// The server.
     pub server: &'static str,
     /// Boots of each mode.
@@ -52,7 +52,7 @@ pub struct Report {
     /// This machine's load averages over one minute, at the beginning and at the end.
     pub load_average: [f64; 2],
     /// Every boot, in order.
-    pub boots: Vec<Boot>,
+    pub boots: Vec<ServeBoot>,
     /// Least memory in MiB with which the server still answers, if it was looked for.
     pub least_memory_mib: BTreeMap<Mode, u32>,
     /// Sizes of files.
@@ -63,7 +63,7 @@ pub struct Report {
 
 /// One boot and its loads.
 #[derive(Debug, Clone, Serialize)]
-pub struct Boot {
+pub struct ServeBoot {
     /// The mode.
     pub mode: Mode,
     /// The round, from 1.
@@ -108,16 +108,16 @@ const SMALL_LOAD: usize = 1000;
 
 /// Boots `image` in both modes in turn and loads it; `folder` keeps what the last boots said.
 ///
-/// Errors: the guest does not come up, a reply is wrong or missing, the kernel complains (class `Boot`).
-pub fn serve(image: &Image, folder: &std::path::Path, plan: &Plan) -> Result<Report> {
-    let mut bench = Bench { image, plan, guests: Guests::at(folder), exchanges: Vec::new() };
+/// Errors: the guest does not come up, a reply is wrong or missing, the kernel complains (class `ServeBoot`).
+pub fn serve(image: &Image, folder: &std::path::Path, options: &ServeOptions) -> Result<ServeResult> {
+    let mut bench = Bench { image, options, guests: Guests::at(folder), exchanges: Vec::new() };
     let before = load_average();
     let mut qemu = BTreeMap::new();
-    let boots = pair::rounds(plan.rounds, |mode, round| {
+    let boots = pair::rounds(options.rounds, |mode, round| {
         let boot = bench.boot(mode, round)?;
         let line = |load: &Sample| format!("{:.0} requests/s {} deep", load.requests_per_s, load.depth);
         let loads: Vec<String> = boot.loads.iter().map(line).collect();
-        let of = format!("round {round} of {}, {}", plan.rounds, mode.name());
+        let of = format!("round {round} of {}, {}", options.rounds, mode.name());
         term::say(&format!("{of}: first answer after {:.2} s, {}", boot.first_answer_s, loads.join(", ")));
         let line = workdir::read(&bench.guests.guest(mode.name()).run().qemu_line())?;
         qemu.insert(mode, String::from_utf8_lossy(&line).into_owned());
@@ -126,16 +126,16 @@ pub fn serve(image: &Image, folder: &std::path::Path, plan: &Plan) -> Result<Rep
     let load_average = [before, load_average()];
     let bytes = bench.sizes()?;
     let mut least_memory_mib = BTreeMap::new();
-    for mode in BOTH.into_iter().filter(|_| plan.memory) {
+    for mode in BOTH.into_iter().filter(|_| options.memory) {
         term::say(&format!("looking for the least memory, {}", mode.name()));
         least_memory_mib.insert(mode, bench.least_memory(mode)?);
     }
-    Ok(Report {
-        server: plan.server.name(),
-        rounds: plan.rounds,
-        requests: plan.requests,
+    Ok(ServeResult {
+        server: options.server.name(),
+        rounds: options.rounds,
+        requests: options.requests,
         warm_up: bench.warm_up(),
-        connections: plan.connections,
+        connections: options.connections,
         kernel: image.info.kernel.version.clone(),
         load_average,
         boots,
@@ -147,7 +147,7 @@ pub fn serve(image: &Image, folder: &std::path::Path, plan: &Plan) -> Result<Rep
 
 struct Bench<'a> {
     image: &'a Image,
-    plan: &'a Plan,
+    options: &'a ServeOptions,
     guests: Guests,
     /// Known once a guest has answered.
     exchanges: Vec<Exchange>,
@@ -167,7 +167,7 @@ impl Drop for Running {
 
 impl Bench<'_> {
     fn warm_up(&self) -> usize {
-        (self.plan.requests / 10).clamp(1, 2000)
+        (self.options.requests / 10).clamp(1, 2000)
     }
 
     fn start(&self, mode: Mode, memory_mib: Option<u32>, limit: Duration) -> Result<Running> {
@@ -178,14 +178,14 @@ impl Bench<'_> {
         let request = Request {
             memory_mib,
             ports: Some(vec![(host.port(), guest_port)]),
-            ..Request::new(mode.what(self.plan.server.args()))
+            ..Request::new(mode.what(self.options.server.args()))
         };
         let started = guests::start(&self.guests, mode.name(), self.image, &pair::observed(request, limit))?;
         Ok(Running { guest: started.guest, address: host })
     }
 
     /// One boot with all loads.
-    fn boot(&mut self, mode: Mode, round: usize) -> Result<Boot> {
+    fn boot(&mut self, mode: Mode, round: usize) -> Result<ServeBoot> {
         let running = self.start(mode, None, LIMIT)?;
         let qemu = running.guest.qemu()?;
         let console = running.guest.dir.run().console();
@@ -193,10 +193,10 @@ impl Bench<'_> {
         let first_answer_s = qemu.age()?.as_secs_f64();
         // What is asked for must be there: one connection sends everything in order first.
         self.send(&running, self.exchanges.len(), 1, 1)?;
-        self.send(&running, self.warm_up(), self.plan.connections, 1)?;
+        self.send(&running, self.warm_up(), self.options.connections, 1)?;
         let before = running.guest.rested_kib()?;
         let mut loads = Vec::new();
-        for &depth in &self.plan.depths {
+        for &depth in &self.options.depths {
             let sample = self.load(&running, depth);
             loads.push(sample.map_err(|error| error.context(format!("the load on {} failed", mode.name())))?);
         }
@@ -204,15 +204,15 @@ impl Bench<'_> {
         let (guest, _) = guests::stop(&self.guests, mode.name(), END_LIMIT)?;
         let text = String::from_utf8_lossy(&workdir::read(&console)?).into_owned();
         pair::no_complaint(&text, console)?;
-        Ok(Boot { mode, round, first_answer_s, loads, available_kib, end: guest.state.to_string() })
+        Ok(ServeBoot { mode, round, first_answer_s, loads, available_kib, end: guest.state.to_string() })
     }
 
     /// The first answer, after which it is known what the server is to be asked.
     fn meet(&mut self, running: &Running) -> Result<()> {
-        let (request, end) = self.plan.server.first();
+        let (request, end) = self.options.server.first();
         let answer = load::ask(running.address, &request, &end)?;
         // Anew for each boot: files of the RAM disk are as old as the boot, and nginx tells their age.
-        self.exchanges = self.plan.server.exchanges(&answer)?;
+        self.exchanges = self.options.server.exchanges(&answer)?;
         Ok(())
     }
 
@@ -223,16 +223,16 @@ impl Bench<'_> {
             requests,
             connections,
             depth,
-            connection_requests: self.plan.server.connection_requests(),
+            connection_requests: self.options.server.connection_requests(),
         })
     }
 
     fn load(&self, running: &Running, depth: usize) -> Result<Sample> {
-        let requests = self.plan.requests;
-        self.send(running, self.warm_up(), self.plan.connections, depth)?;
+        let requests = self.options.requests;
+        self.send(running, self.warm_up(), self.options.connections, depth)?;
         let qemu = running.guest.qemu()?;
         let cpu = qemu.cpu()?;
-        let done = self.send(running, requests, self.plan.connections, depth)?;
+        let done = self.send(running, requests, self.options.connections, depth)?;
         let cpu = qemu.cpu()? - cpu;
         let seconds = done.time.as_secs_f64();
         Ok(Sample {
@@ -267,7 +267,7 @@ impl Bench<'_> {
         let running = self.start(mode, Some(memory_mib), SMALL_LIMIT)?;
         self.meet(&running)?;
         self.send(&running, self.exchanges.len(), 1, 1)?;
-        self.send(&running, SMALL_LOAD, self.plan.connections, 1)?;
+        self.send(&running, SMALL_LOAD, self.options.connections, 1)?;
         guests::stop(&self.guests, mode.name(), END_LIMIT)?;
         Ok(())
     }

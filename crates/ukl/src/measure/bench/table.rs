@@ -1,7 +1,7 @@
 //! What was measured of a server, as a table for a person.
 
-use super::count::{self, Counted};
-use super::serve::{Boot, Report, Sample};
+use super::count::{CountBoot, CountResult, Counted};
+use super::serve::{Sample, ServeBoot, ServeResult};
 use super::Measure;
 use crate::measure::pair::{Mode, BOTH};
 
@@ -15,7 +15,7 @@ const ROWS: [Row; 4] = [
     ("QEMU CPU (µs/request)", 1, |load| load.qemu_us_per_request),
 ];
 
-impl Report {
+impl ServeResult {
     /// Both modes side by side: median (least to most), and the ratio of the medians.
     pub fn table(&self) -> String {
         let mut text = format!(
@@ -37,7 +37,7 @@ impl Report {
                 text += &self.compared(&name, digits, |boot| boot.loads.get(i).map_or(f64::NAN, get));
             }
         }
-        let taken = |boot: &Boot| boot.available_kib[0] as f64 - boot.available_kib[1] as f64;
+        let taken = |boot: &ServeBoot| boot.available_kib[0] as f64 - boot.available_kib[1] as f64;
         text += &self.compared("memory taken (KiB)", 0, taken);
         if let [Some(app), Some(twin)] = BOTH.map(|mode| self.least_memory_mib.get(&mode)) {
             text += &row("least memory (MiB)", &app.to_string(), &twin.to_string(), &ratio(*app as f64, *twin as f64));
@@ -48,7 +48,7 @@ impl Report {
         text
     }
 
-    fn compared(&self, name: &str, digits: usize, get: impl Fn(&Boot) -> f64) -> String {
+    fn compared(&self, name: &str, digits: usize, get: impl Fn(&ServeBoot) -> f64) -> String {
         let [app, twin] = by_mode(self.boots.iter().map(|boot| (boot.mode, get(boot))));
         // This difference may be zero or below: a quotient would say nothing.
         let quotient = if name.contains("taken") { String::new() } else { ratio(app.median(), twin.median()) };
@@ -56,7 +56,7 @@ impl Report {
     }
 }
 
-impl count::Report {
+impl CountResult {
     /// Both modes side by side: instructions for each request, and their ratio.
     pub fn table(&self) -> String {
         let loads: &[Counted] = self.boots.first().map_or(&[], |boot| &boot.loads);
@@ -67,7 +67,7 @@ impl count::Report {
         );
         text += &row("", "app mode", "twin", "app/twin");
         for (i, load) in loads.iter().enumerate() {
-            let each = |boot: &count::Boot| boot.loads.get(i).map_or(f64::NAN, |load| load.instructions_per_request);
+            let each = |boot: &CountBoot| boot.loads.get(i).map_or(f64::NAN, |load| load.instructions_per_request);
             let [app, twin] = by_mode(self.boots.iter().map(|boot| (boot.mode, each(boot))));
             let plural = if load.connections == 1 { "" } else { "s" };
             let name = format!("{} connection{plural}, {} deep", load.connections, load.depth);
@@ -113,11 +113,11 @@ mod tests {
             let instructions_per_request = instructions as f64 / 10.0;
             let load =
                 Counted { connections: 8, depth: 1, requests: 10, instructions, instructions_per_request, idle_ns: 0 };
-            count::Boot { mode, round: 1, loads: vec![load], end: "exited 0".into() }
+            CountBoot { mode, round: 1, loads: vec![load], end: "exited 0".into() }
         };
         let boots = vec![boot(Mode::App, 10_020), boot(Mode::Twin, 10_000)];
         let report =
-            count::Report { server: "redis", rounds: 1, warm_up: 1, kernel: "6.12".into(), boots, qemu: [].into() };
+            CountResult { server: "redis", rounds: 1, warm_up: 1, kernel: "6.12".into(), boots, qemu: [].into() };
         let table = report.table();
         let row: Vec<&str> = table.lines().nth(2).unwrap().split_whitespace().collect();
         assert_eq!(row.join(" "), "8 connections, 1 deep 1002.0 (1002.0 to 1002.0) 1000.0 (1000.0 to 1000.0) 1.0020");
@@ -135,11 +135,11 @@ mod tests {
                 qemu_us_per_request: 50.0,
             };
             let (available_kib, end) = ([1000, 996], "exited 0".into());
-            Boot { mode, round: 1, first_answer_s: 1.5, loads: vec![load], available_kib, end }
+            ServeBoot { mode, round: 1, first_answer_s: 1.5, loads: vec![load], available_kib, end }
         };
         let boots =
             vec![boot(Mode::App, 300.0), boot(Mode::Twin, 200.0), boot(Mode::App, 100.0), boot(Mode::Twin, 50.0)];
-        let report = Report {
+        let report = ServeResult {
             server: "redis",
             rounds: 2,
             requests: 1000,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::known::Known;
 use super::read::{Block, Run};
-use super::Report;
+use super::Comparison;
 
 /// What became of one case.
 #[derive(Debug, Clone, Serialize)]
@@ -97,7 +97,7 @@ fn row(name: &str, blocks: &[Option<&Block>], known: Option<&Known>) -> Row {
 }
 
 /// The table, then the lines behind each row that is not as it should be, then the counts.
-pub(super) fn table(report: &Report) -> String {
+pub(super) fn table(report: &Comparison) -> String {
     let width = report.cases.iter().map(|row| row.case.len()).max().unwrap_or(4).max(4);
     let mut text = line(width, "case", &report.modes, "verdict");
     for row in &report.cases {
@@ -155,7 +155,7 @@ fn lines(row: &Row, modes: &[String], without_common: bool) -> String {
     text
 }
 
-fn counts(report: &Report) -> String {
+fn counts(report: &Comparison) -> String {
     let count = |wanted: fn(&Verdict) -> bool| report.cases.iter().filter(|row| wanted(&row.verdict)).count();
     let same = count(|verdict| *verdict == Verdict::Same);
     let known = count(|verdict| matches!(verdict, Verdict::Known { .. }));
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn the_table_shows_what_differs_and_counts() {
         let text = both("  same line\n  x\nend c exit=0", "  same line\n  y\nend c exit=0");
-        let report = Report {
+        let report = Comparison {
             modes: SAID.map(String::from).to_vec(),
             cases: rows(&console(&text).runs, &SAID, &BTreeMap::new(), true),
             complaints: vec!["c: BUG".into()],

@@ -60,7 +60,7 @@ pub struct PublicRow {
 
 /// The whole run.
 #[derive(Debug, Clone, Serialize)]
-pub struct PublicReport {
+pub struct PublicComparison {
     /// The suite's name.
     pub suite: String,
     /// The modes, in the order of each row's `ends`.
@@ -83,7 +83,7 @@ impl PublicRow {
     }
 }
 
-impl PublicReport {
+impl PublicComparison {
     /// Does nothing differ without a reason, or fail that passed, and has the kernel no complaint?
     pub fn passed(&self) -> bool {
         let fine = self.cases.iter().all(|row| !row.is_unexpected());
@@ -140,7 +140,7 @@ pub fn manifest(dir: &ImageDir, name: &str) -> Result<Manifest> {
 
 /// Boots the image of suite `name` and runs `cases`, or all. What differs for no known reason runs once more: a
 /// busy machine stretches time. Error (class `Usage`): no such case.
-pub fn measure(env: &Env, image: &Image, request: &Request, name: &str, cases: &[String]) -> Result<PublicReport> {
+pub fn measure(env: &Env, image: &Image, request: &Request, name: &str, cases: &[String]) -> Result<PublicComparison> {
     let suite = SUITES.iter().find(|suite| suite.name == name);
     let suite = suite.ok_or_else(|| fail(Class::Usage, format!("there is no suite `{name}`")))?;
     let known = known::parse(sources::public_file(name, "known.txt"))?;
@@ -148,7 +148,7 @@ pub fn measure(env: &Env, image: &Image, request: &Request, name: &str, cases: &
     let boot = |cases: &[String]| boot(env, image, request.clone(), cases);
     let judge = |console: &Console| rows(console, suite.skips, &known, &recorded);
     let (console, ended) = boot(cases)?;
-    let mut report = PublicReport {
+    let mut report = PublicComparison {
         suite: name.to_owned(),
         modes: SAID.map(String::from).to_vec(),
         cases: judge(&console),
@@ -230,9 +230,9 @@ mod tests {
     const TEXT: &str = "mode ring3\ncase a\nend a exit=0\ncase b\n  x\nend b exit=1\ncase c\nend c exit=0\n\
                         mode app\ncase a\nend a exit=0\ncase b\n  x\nend b exit=1\ncase c\n  bad\nend c signal=11\n";
 
-    fn report(known: &str, recorded: &str) -> PublicReport {
+    fn report(known: &str, recorded: &str) -> PublicComparison {
         let (known, recorded) = (known::parse(known).unwrap(), record::parse(recorded).unwrap());
-        PublicReport {
+        PublicComparison {
             suite: "posix".into(),
             modes: SAID.map(String::from).to_vec(),
             cases: rows(&read::console(TEXT), &["exit=4"], &known, &recorded),

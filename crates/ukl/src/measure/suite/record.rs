@@ -64,11 +64,11 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Verdict>> {
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (Some(first), Some(name)) = (words.first(), words.last().filter(|_| words.len() > 2)) else {
-            anyhow::bail!("results.txt: `{line}` is no verdict, ends and name");
+            anyhow::bail!("results.txt: `{line}` is not a verdict, ends and name");
         };
         let known = [Verdict::Passed, Verdict::Skipped, Verdict::Fails, Verdict::Differs];
         let Some(verdict) = known.into_iter().find(|verdict| verdict.word() == *first) else {
-            anyhow::bail!("results.txt: `{first}` is no verdict");
+            anyhow::bail!("results.txt: `{first}` is not a verdict");
         };
         anyhow::ensure!(cases.insert((*name).to_owned(), verdict).is_none(), "results.txt: `{name}` is there twice");
     }

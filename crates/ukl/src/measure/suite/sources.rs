@@ -1,4 +1,4 @@
-//! `tests/guest/` and `tests/suites/`, embedded by `build.rs`: the suite must work from one installed binary.
+//! `tests/conformance/` and `tests/suites/`, embedded by `build.rs`: the suite must work from one installed binary.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::base::workdir;
 pub(super) static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/suite.rs"));
 
 /// The cases that differ, each with its reason.
-pub(super) const KNOWN: &str = include_str!("../../../../../tests/guest/known.txt");
+pub(super) const KNOWN: &str = include_str!("../../../../../tests/conformance/known.txt");
 
 /// One file: name and contents.
 type File = (&'static str, &'static str);

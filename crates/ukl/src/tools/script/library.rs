@@ -7,16 +7,16 @@ use crate::program::musl::{self, PARTS};
 use crate::supply::debian;
 
 use super::text::{placeholder, Text};
-use super::Plan;
+use super::Shared;
 
 /// Writes the commands that lead to `$SYSROOT`.
-pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
+pub(super) fn write(text: &mut Text, shared: &Shared) -> Result<()> {
     text.part("The C library");
     text.say(
         "musl, unmodified, compiled with the program's flags: once for all programs. Take another build's with\n\
          SYSROOT=FOLDER, its source with MUSL=FOLDER.",
     );
-    source(text, plan);
+    source(text, shared);
     text.open("if [ ! -e \"$SYSROOT/lib/libc.a\" ]; then");
     text.line("step 'the assembler hook and the C library'");
     text.say(
@@ -24,7 +24,7 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
          of two instructions: each `syscall` becomes 12 bytes with a relocation that names the place.",
     );
     text.line("mkdir -p \"$SYSROOT/hook\" \"$SYSROOT/include\" \"$OUT/musl\"");
-    for (name, content) in musl::hook(&plan.userland.toolchain) {
+    for (name, content) in musl::hook(&shared.userland.toolchain) {
         text.file(name, &content);
         text.line(&format!("payload {name} > \"$SYSROOT/hook/{name}\""));
     }
@@ -35,7 +35,7 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
     );
     let place = |name: &str| PathBuf::from(placeholder(name));
     let build = place("OUT").join("musl");
-    for cmd in musl::commands(&plan.userland.toolchain, &place("MUSL"), &build, &plan.userland.sysroot.dir) {
+    for cmd in musl::commands(&shared.userland.toolchain, &place("MUSL"), &build, &shared.userland.sysroot.dir) {
         text.cmd(&cmd);
     }
     text.say("The kernel's headers for programs, as every C library borrows them.");
@@ -56,11 +56,11 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
 }
 
 /// The source package of the distribution, through apt with files of its own: the machine's stay as they are.
-fn source(text: &mut Text, plan: &Plan) {
+fn source(text: &mut Text, shared: &Shared) {
     let work = PathBuf::from(placeholder("apt"));
     let dsc = PathBuf::from(placeholder("dsc"));
     let folders: Vec<String> = debian::FOLDERS.iter().map(|folder| format!("\"$apt/{folder}\"")).collect();
-    let pin = plan.pins.iter().find(|pin| pin.package == "musl");
+    let pin = shared.pins.iter().find(|pin| pin.package == "musl");
     let what = pin.map_or("musl".to_owned(), |pin| format!("musl={}", pin.version));
     text.open("if [ ! -e \"$SYSROOT/lib/libc.a\" ] && [ ! -e \"$MUSL/configure\" ]; then");
     text.line("step 'the source of the C library'");

@@ -12,7 +12,7 @@ use crate::supply::download;
 use crate::supply::linux_source;
 
 use super::text::{placeholder, Text};
-use super::Plan;
+use super::Shared;
 
 /// Where the distribution's package puts the kernel's source.
 pub(super) fn debian_tarball(version: &str) -> String {
@@ -20,17 +20,17 @@ pub(super) fn debian_tarball(version: &str) -> String {
 }
 
 /// Writes the commands that lead to `$OUT/vmlinux` and `$OUT/bzImage`.
-pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
-    tree(text, plan)?;
-    configured(text, plan)?;
-    built(text, plan);
-    linked(text, plan);
+pub(super) fn write(text: &mut Text, shared: &Shared) -> Result<()> {
+    tree(text, shared)?;
+    configured(text, shared)?;
+    built(text, shared);
+    linked(text, shared);
     Ok(())
 }
 
-fn tree(text: &mut Text, plan: &Plan) -> Result<()> {
+fn tree(text: &mut Text, shared: &Shared) -> Result<()> {
     let place = |name: &str| PathBuf::from(placeholder(name));
-    let spec = &plan.manifest.kernel;
+    let spec = &shared.manifest.kernel;
     text.part("The kernel's source");
     text.say("Once for all programs. Take another build's with LINUX=FOLDER, or a tarball with TARBALL=FILE.");
     text.open("if [ ! -e \"$LINUX/Makefile\" ]; then");
@@ -38,7 +38,7 @@ fn tree(text: &mut Text, plan: &Plan) -> Result<()> {
     let package = format!("linux-source-{}", spec.version);
     let (get, sha256) = match &spec.source {
         KernelSource::Debian => {
-            let pin = plan.pins.iter().find(|pin| pin.package == package);
+            let pin = shared.pins.iter().find(|pin| pin.package == package);
             (debian(text, &package, &spec.version), pin.map(|pin| pin.sha256.clone()))
         }
         KernelSource::Local(_) => (String::new(), None),
@@ -81,8 +81,8 @@ fn debian(text: &Text, package: &str, version: &str) -> String {
     )
 }
 
-fn configured(text: &mut Text, plan: &Plan) -> Result<()> {
-    let Plan { manifest, configured, .. } = plan;
+fn configured(text: &mut Text, shared: &Shared) -> Result<()> {
+    let Shared { manifest, configured, .. } = shared;
     let wanted = config::requested(&manifest.kernel)?;
     text.part("The kernel's configuration");
     text.say("The same build on every machine and at every time: kmake is make with words that see to that.");
@@ -112,7 +112,7 @@ fn configured(text: &mut Text, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn built(text: &mut Text, plan: &Plan) {
+fn built(text: &mut Text, shared: &Shared) {
     text.part("The kernel's objects");
     text.say(
         "Minutes, but once for all programs: nothing of the program is in them. Take another build's with KBUILD=FOLDER:\n\
@@ -120,12 +120,12 @@ fn built(text: &mut Text, plan: &Plan) {
     );
     text.open("if [ ! -e \"$KBUILD/objects.done\" ]; then");
     text.line("step 'the objects of the kernel'\nrm -f \"$KBUILD/UKL.a\"");
-    text.cmd(&vmlinux::objects_command(&plan.configured));
+    text.cmd(&vmlinux::objects_command(&shared.configured));
     text.line(": > \"$KBUILD/objects.done\"");
     text.close("fi");
 }
 
-fn linked(text: &mut Text, plan: &Plan) {
+fn linked(text: &mut Text, shared: &Shared) {
     text.part("The last link");
     text.say(
         "CONFIG_UKL_ARCHIVE names UKL.a: it joins behind all of the kernel's own objects. Of what an earlier link left,\n\
@@ -134,6 +134,6 @@ fn linked(text: &mut Text, plan: &Plan) {
     text.line("step 'the link of kernel and program'");
     let old: Vec<String> = vmlinux::LINKED.iter().map(|name| format!("\"$KBUILD/{name}\"")).collect();
     text.line(&format!("rm -f {}\ncp \"$OUT/UKL.a\" \"$KBUILD/UKL.a\"", old.join(" ")));
-    text.cmd(&vmlinux::link_command(&plan.configured));
+    text.cmd(&vmlinux::link_command(&shared.configured));
     text.line(&format!("cp \"$KBUILD/vmlinux\" \"$KBUILD/{}\" \"$OUT\"", TARGET.boot_image));
 }

@@ -6,11 +6,11 @@ use crate::program::link;
 use crate::program::prefix::PREFIX;
 
 use super::text::Text;
-use super::Plan;
+use super::Shared;
 
 /// Writes the commands that lead to `$OUT/UKL.a`.
-pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
-    let Plan { manifest, userland, dir, .. } = plan;
+pub(super) fn write(text: &mut Text, shared: &Shared) -> Result<()> {
+    let Shared { manifest, userland, dir, .. } = shared;
     text.part("The program, compiled");
     text.say("The same flags, and the same hook by -B; no header of this machine's own C library is in reach.");
     let compiler = compile::compiler(userland, manifest);
@@ -32,10 +32,10 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
             text.cmd(&compile::command(compiler.clone(), source, object));
         }
     }
-    linked(text, plan, jobs.iter().map(|job| job.output().to_owned()).collect())?;
-    match plan.objcopy {
-        true => objcopy(text, plan)?,
-        false => prefixed(text, plan),
+    linked(text, shared, jobs.iter().map(|job| job.output().to_owned()).collect())?;
+    match shared.objcopy {
+        true => objcopy(text, shared)?,
+        false => prefixed(text, shared),
     }
     text.part("The archive");
     text.say("`D`: no times, no owners. The symbol index is how the kernel's linker finds the program's entry.");
@@ -51,8 +51,8 @@ fn word(text: &Text, path: std::path::PathBuf) -> String {
     text.word(&path.to_string_lossy())
 }
 
-fn linked(text: &mut Text, plan: &Plan, objects: Vec<std::path::PathBuf>) -> Result<()> {
-    let Plan { manifest, userland, dir, .. } = plan;
+fn linked(text: &mut Text, shared: &Shared, objects: Vec<std::path::PathBuf>) -> Result<()> {
+    let Shared { manifest, userland, dir, .. } = shared;
     let [twin, whole, partial] = link::commands(userland, manifest, &objects, dir)?;
     text.part("One object of program and library");
     text.say(
@@ -103,19 +103,19 @@ fn sections() -> String {
     )
 }
 
-fn prefixed(text: &mut Text, plan: &Plan) {
+fn prefixed(text: &mut Text, shared: &Shared) {
     text.part("Own names, and jumps for system calls");
     text.say(
         "The kernel has its own memcpy, open and main. So every symbol gets a prefix; a few names stay that linker and\n\
          kernel know (--exempt). Each marked system call becomes `lea 5(%rip),%rcx; jmp __ukl_syscall` in its 12 bytes (--sites).",
     );
-    let (from, to) = (plan.dir.stage("link").join("program.o"), plan.dir.stage("prefix").join("program.o"));
+    let (from, to) = (shared.dir.stage("link").join("program.o"), shared.dir.stage("prefix").join("program.o"));
     let (from, to) = (word(text, from), word(text, to));
     text.line(&format!("\"$UKL\" prefix --prefix-symbols={PREFIX} --exempt --sites \\\n    {from} {to}"));
 }
 
 /// GNU objcopy renames everything; what must keep its name is named back.
-fn objcopy(text: &mut Text, plan: &Plan) -> Result<()> {
+fn objcopy(text: &mut Text, shared: &Shared) -> Result<()> {
     if crate::program::toolchain::which("objcopy").is_none() {
         let failure = fail(Class::Host, "`objcopy` is not installed");
         return Err(failure.hint("apt-get install --yes binutils").into());
@@ -125,7 +125,7 @@ fn objcopy(text: &mut Text, plan: &Plan) -> Result<()> {
         "Each marked system call becomes `lea 5(%rip),%rcx; jmp __ukl_syscall` in its 12 bytes. objcopy cannot do that:\n\
          `ukl prefix` does, with an empty prefix, so that no name changes.",
     );
-    let (from, to) = (plan.dir.stage("link").join("program.o"), plan.dir.stage("prefix").join("program.o"));
+    let (from, to) = (shared.dir.stage("link").join("program.o"), shared.dir.stage("prefix").join("program.o"));
     let (from, to) = (word(text, from), word(text, to));
     text.line(&format!("\"$UKL\" prefix --prefix-symbols= --exempt --sites \\\n    {from} {to}"));
     text.say(

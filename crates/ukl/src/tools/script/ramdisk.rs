@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use formats::newc::{Entry, Kind};
+use formats::newc::{Entry, EntryKind};
 
 use crate::base::error::{fail, Class, Result};
-use crate::image::initrd::{self, Mode};
+use crate::image::initrd::{self, Startup};
 use crate::manifest::Manifest;
 
 use super::text::Text;
-use super::Plan;
+use super::Shared;
 
 /// Writes the commands that lead to the RAM disk.
-pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
-    let Plan { manifest, userland, dir, .. } = plan;
+pub(super) fn write(text: &mut Text, shared: &Shared) -> Result<()> {
+    let Shared { manifest, userland, dir, .. } = shared;
     let stage = dir.stage("initrd");
     let folder = text.word(&stage.to_string_lossy());
     let at = |text: &Text, name: &str| text.at(&stage, name);
@@ -46,7 +46,7 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
     text.say("Compressed as the kernel unpacks fastest.");
     let compress = text.command(&initrd::compressor());
     text.line(&format!("{archiver} -t 0 {base} > {archive}\n{compress} < {archive} > {small}"));
-    overlay(text, plan, &stage);
+    overlay(text, shared, &stage);
     let (run, initrd) = (at(text, "run.list"), text.word(&dir.initrd().to_string_lossy()));
     text.say("Two archives, one behind the other: the kernel unpacks both.");
     text.line(&format!("{archiver} -t 0 {run} | cat - {small} > {initrd}"));
@@ -54,9 +54,9 @@ pub(super) fn write(text: &mut Text, plan: &Plan) -> Result<()> {
 }
 
 /// What changes from run to run: init, and what it shall do.
-fn overlay(text: &mut Text, plan: &Plan, stage: &Path) {
-    let Manifest { name, trigger, args, env, storage, .. } = plan.manifest;
-    let mode = Mode::of_image(name, trigger, args, env, storage);
+fn overlay(text: &mut Text, shared: &Shared, stage: &Path) {
+    let Manifest { name, trigger, args, env, storage, .. } = shared.manifest;
+    let startup = Startup::of_image(name, trigger, args, env, storage);
     let mut list = vec!["dir /etc 0755 0 0".to_owned(), "dir /etc/ukl 0755 0 0".to_owned()];
     let mut strings = |text: &mut Text, name: &str, strings: &[String]| {
         let words = strings.iter().map(|s| plain(s)).collect::<Vec<_>>().join(" ");
@@ -65,10 +65,10 @@ fn overlay(text: &mut Text, plan: &Plan, stage: &Path) {
         list.push(format!("file /etc/ukl/{name} {} 0644 0 0", unquoted(&file)));
     };
     text.say("What init does: the console's mode, numbers of arguments and variables, path, arguments, variables.");
-    strings(text, "command", &initrd::command_strings(&mode));
-    if !mode.mounts.is_empty() {
+    strings(text, "command", &initrd::command_strings(&startup));
+    if !startup.mounts.is_empty() {
         text.say("What it mounts: file system, name, place, options, mode.");
-        let mounts: Vec<String> = initrd::mount_strings(&mode.mounts).map(str::to_owned).collect();
+        let mounts: Vec<String> = initrd::mount_strings(&startup.mounts).map(str::to_owned).collect();
         strings(text, "mounts", &mounts);
     }
     list.push(format!("file /init {} 0755 0 0", unquoted(&text.at(stage, "init"))));
@@ -92,12 +92,14 @@ fn line(text: &mut Text, manifest: &Manifest, entry: &Entry, stage: &Path) -> Re
     let place = quiet(&path)?;
     let rights = format!("{:04o} {} {}", entry.mode, entry.uid, entry.gid);
     Ok(match &entry.kind {
-        Kind::Dir => format!("dir {place} {rights}"),
-        Kind::Symlink(target) => format!("slink {place} {} {rights}", quiet(target)?),
-        Kind::CharDevice { major, minor } => format!("nod {place} {rights} c {major} {minor}"),
-        Kind::BlockDevice { major, minor } => format!("nod {place} {rights} b {major} {minor}"),
-        Kind::Fifo => format!("pipe {place} {rights}"),
-        Kind::File(bytes) => format!("file {place} {} {rights}", unquoted(&file(text, manifest, place, bytes, stage)?)),
+        EntryKind::Dir => format!("dir {place} {rights}"),
+        EntryKind::Symlink(target) => format!("slink {place} {} {rights}", quiet(target)?),
+        EntryKind::CharDevice { major, minor } => format!("nod {place} {rights} c {major} {minor}"),
+        EntryKind::BlockDevice { major, minor } => format!("nod {place} {rights} b {major} {minor}"),
+        EntryKind::Fifo => format!("pipe {place} {rights}"),
+        EntryKind::File(bytes) => {
+            format!("file {place} {} {rights}", unquoted(&file(text, manifest, place, bytes, stage)?))
+        }
     })
 }
 

@@ -72,7 +72,7 @@ fn what_cannot_be_an_image_is_named() {
     let path = dir.path().join("data.img");
     refused(ready(&disk(&path, "/data")), 2, &["there is no disk image", "size = \"64M\""]);
     refused(ready(&disk(&path, "8M:/data:ro")), 2, &["there is no disk image", "read-only"]);
-    refused(ready(&disk(Path::new("/dev/null"), "8M:/data")), 2, &["is no file"]);
+    refused(ready(&disk(Path::new("/dev/null"), "8M:/data")), 2, &["is not a regular file"]);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 

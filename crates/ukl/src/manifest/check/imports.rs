@@ -9,13 +9,13 @@ use super::super::raw::RawManifest;
 use super::{bad, Checked};
 
 /// Every file, absolute; their names differ, for the kernel's build has them in one folder.
-pub(in super::super) fn sources(raw: &RawManifest, dir: &Path) -> Checked<Vec<PathBuf>> {
+pub(in super::super) fn kernel_sources(raw: &RawManifest, dir: &Path) -> Checked<Vec<PathBuf>> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for (i, text) in raw.kernel_sources.iter().enumerate() {
         let here = ["kernel-sources", &i.to_string()];
         let path = fields::absolute(dir, text);
         if !matches!(path.extension().and_then(OsStr::to_str), Some("c" | "h")) {
-            return bad(&here, format!("`{text}` is no C file: the kernel's side takes .c and .h"));
+            return bad(&here, format!("`{text}` is not a C file: the kernel's side takes .c and .h"));
         }
         if raw.build.is_empty() && !path.is_file() {
             return bad(&here, format!("no file `{text}`"));
@@ -30,13 +30,13 @@ pub(in super::super) fn sources(raw: &RawManifest, dir: &Path) -> Checked<Vec<Pa
 }
 
 /// Names of C functions, each once.
-pub(in super::super) fn imports(raw: &RawManifest) -> Checked<Vec<String>> {
+pub(in super::super) fn functions(raw: &RawManifest) -> Checked<Vec<String>> {
     let mut seen = BTreeSet::new();
     for (i, name) in raw.imports.iter().enumerate() {
         let here = ["imports", &i.to_string()];
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty() || !name.chars().all(word) || name.starts_with(|c: char| c.is_ascii_digit()) {
-            return bad(&here, format!("`{name}` is no name of a C function"));
+            return bad(&here, format!("`{name}` is not the name of a C function"));
         }
         if !seen.insert(name) {
             return bad(&here, format!("`{name}` is listed twice"));
