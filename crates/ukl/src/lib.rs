@@ -17,4 +17,5 @@ pub mod guests;
 pub mod pipeline;
 pub mod measure;
 pub mod tools;
+pub mod ship;
 pub mod verbs;

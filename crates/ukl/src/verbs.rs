@@ -26,6 +26,9 @@ mod rm;
 mod attend;
 mod inspect;
 mod explain;
+mod pkg;
+mod push;
+mod pull;
 mod doctor;
 mod test;
 mod bench;
@@ -110,6 +113,9 @@ fn dispatch(cli: Cli, shell: Shell) -> Result<Answer> {
         Command::Rm(args) => rm::rm(&args, dry_run),
         Command::Attend(args) => attend::attend(&env(shell)?, &args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Pkg(args) => pkg::pkg(&env(shell)?, args.command),
+        Command::Push(args) => push::push(&env(shell)?, &args),
+        Command::Pull(args) => pull::pull(&env(shell)?, &args),
         Command::Explain(args) => explain::explain(env(shell)?, &args),
         Command::Doctor(args) => doctor::doctor(&shell, args),
         Command::Test(args) => test::test(&env(shell)?, &args),

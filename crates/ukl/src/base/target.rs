@@ -33,6 +33,8 @@ pub struct Target {
     pub small_machine: &'static str,
     /// QEMU's machine with PCI and several processors.
     pub pci_machine: &'static str,
+    /// The word of OCI images for it.
+    pub oci: &'static str,
     /// The kernel's first serial port.
     pub console: &'static str,
 }
@@ -69,5 +71,6 @@ pub const TARGET: Target = Target {
     // Option ROMs and ACPI tables are what a boot waits for longest, and nothing here uses them.
     small_machine: "microvm,acpi=off,x-option-roms=off,isa-serial=on,rtc=on,pit=on,pic=on",
     pci_machine: "q35,smm=off,vmport=off,hpet=off,sata=off,smbus=off",
+    oci: "amd64",
     console: "ttyS0",
 };

@@ -474,6 +474,11 @@ pub fn hash<I: IntoIterator<Item = B>, B: AsRef<[u8]>>(parts: I) -> String {
     hex(&sha.finalize())
 }
 
+/// SHA-256 of `bytes` alone (what `sha256sum` prints); lower-case hex.
+pub fn hash_bytes(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 /// SHA-256 of a file's bytes alone (what `sha256sum` prints); lower-case hex.
 pub fn hash_file(path: &Path) -> Result<String> {
     let mut file = File::open(path).with_context(|| format!("failed to read `{}`", path.display()))?;

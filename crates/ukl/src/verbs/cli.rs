@@ -19,8 +19,11 @@ use super::kill::KillArgs;
 use super::logs::LogsArgs;
 use super::man::ManArgs;
 use super::menuconfig::MenuconfigArgs;
+use super::pkg::PkgArgs;
 use super::prefix::PrefixArgs;
 use super::ps::PsArgs;
+use super::pull::PullArgs;
+use super::push::PushArgs;
 use super::rm::RmArgs;
 use super::run::RunArgs;
 use super::script::ScriptArgs;
@@ -122,6 +125,12 @@ pub enum Command {
     /// The process beside a guest in the background
     #[command(hide = true)]
     Attend(AttendArgs),
+    /// Pack images for registries, disks and other people's machines
+    Pkg(PkgArgs),
+    /// Send an image to a registry
+    Push(PushArgs),
+    /// Fetch an image from a registry
+    Pull(PullArgs),
     /// Show what is linked in: sections, symbols, imports, system call sites, red zones
     Inspect(InspectArgs),
     /// Tell what the next build makes again and why, or where a kernel option comes from
@@ -168,17 +177,18 @@ impl From<ColorChoice> for term::Color {
 }
 
 /// What people do, and the verbs for it in the order of use.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Begin", &["list", "init", "configure", "set", "unset", "defconfig", "menuconfig"]),
     ("Build", &["build", "script", "env", "cc", "ar", "ld", "prefix"]),
     ("Run", &["run", "up", "ps", "logs", "stop", "kill", "rm"]),
+    ("Ship", &["pkg", "push", "pull"]),
     ("Look", &["inspect", "explain", "doctor"]),
     ("Measure", &["test", "bench"]),
     ("Keep", &["update", "clean", "cache", "version", "completions", "man"]),
 ];
 
 /// Verbs that neither build a kernel nor read the source of one.
-const WITHOUT_KERNEL: [&str; 19] = [
+const WITHOUT_KERNEL: [&str; 22] = [
     "list",
     "init",
     "env",
@@ -191,6 +201,9 @@ const WITHOUT_KERNEL: [&str; 19] = [
     "stop",
     "kill",
     "rm",
+    "pkg",
+    "push",
+    "pull",
     "inspect",
     "doctor",
     "clean",

@@ -17,6 +17,7 @@ use crate::image::folder::{self, Image};
 use crate::machine::{Accel, MachineKind, Request, What};
 use crate::manifest::{Network, Storage};
 use crate::pipeline::Stage;
+use crate::ship::unpack;
 
 /// `ukl run`.
 #[derive(Debug, Clone, Args)]
@@ -34,6 +35,12 @@ pub struct RunArgs {
 
 /// Boots the image that was built last.
 pub(super) fn run(env: &Env, args: &RunArgs, json: bool) -> Result<Answer> {
+    if let [word] = args.target.target.as_slice() {
+        if let Some(reference) = unpack::reference(word) {
+            let image = folder::load(&unpack::unpack(env, &reference)?)?;
+            return boot(env, &image, &args.boot, json, Vec::new());
+        }
+    }
     let dir = project::existing_image(&args.target)?;
     if linuxu::is_wanted(args.plat, || project::manifest(&args.target)) {
         return linuxu::run(env, &args.target, &dir, &args.boot, json);

@@ -4,7 +4,10 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 35] = [
+    "pkg",
+    "push",
+    "pull",
     "version",
     "script",
     "update",

@@ -1,0 +1,6 @@
+//! A finished image comes in; what registries, clusters, disks and other people take goes out.
+
+pub mod payload;
+pub mod layout;
+pub mod unpack;
+pub mod registry;
