@@ -12,6 +12,7 @@ pub mod prefix;
 mod arch;
 pub mod sites;
 // What the guest is made of.
+pub mod bzimage;
 pub mod ext4;
 pub mod kconfig;
 pub mod newc;

@@ -4,6 +4,7 @@ use anyhow::{bail, Context, Result};
 
 use crate::markdown::{comparison, number, spread, table};
 use crate::record::{verdicts, Recording, Results};
+use crate::tool::SETUPS;
 use crate::Files;
 
 /// Servers that are measured.
@@ -27,6 +28,8 @@ pub fn block(name: &str, files: &Files) -> Result<String> {
     match name.split_once(' ').unwrap_or((name, "")) {
         ("serve", server) => serve(files, server),
         ("count", "") => count(files),
+        ("against", "") => against(files, |_| true),
+        ("against", "one connection") => against(files, |row| row.starts_with("1 connection,")),
         ("calls", "") => calls(files),
         ("getppid", "") => getppid(files),
         ("build", "") => Ok(comparison(&Recording::read(files, "build")?, "", None)),
@@ -60,6 +63,26 @@ fn count(files: &Files) -> Result<String> {
         }
     }
     Ok(comparison(&all.context("no servers")?, "instructions/request", Some(4)))
+}
+
+/// What people run today beside ours: medians, divided by the first column's.
+fn against(files: &Files, wanted: impl Fn(&str) -> bool) -> Result<String> {
+    let mut head = vec!["instructions/request".to_owned()];
+    head.extend(SETUPS.map(|(_, column)| column.to_owned()));
+    let mut rows = vec![head];
+    for server in SERVERS {
+        let recording = Recording::read(files, &format!("against-{server}"))?;
+        for row in recording.rows.iter().filter(|row| wanted(&row.name)) {
+            let medians: Vec<f64> = row.values.iter().map(|values| values.summary().median).collect();
+            let cell = |(_, column): &(&str, &str)| {
+                let at = recording.columns.iter().position(|name| name == column);
+                let median = at.and_then(|at| medians.get(at));
+                median.map_or(String::new(), |median| format!("{} ({:.2})", number(*median, 0), median / medians[0]))
+            };
+            rows.push([format!("{server}: {}", row.name)].into_iter().chain(SETUPS.iter().map(cell)).collect());
+        }
+    }
+    Ok(table(&rows))
 }
 
 fn calls(files: &Files) -> Result<String> {

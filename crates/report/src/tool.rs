@@ -9,6 +9,15 @@ use crate::values::Values;
 /// The modes of a comparison, as the tool names them, and the columns that they become.
 const MODES: [(&str, &str); 2] = [("app", "app mode"), ("twin", "twin")];
 
+/// What `ukl bench count --against debian` compares, and the columns that they become.
+pub const SETUPS: [(&str, &str); 5] = [
+    ("debian", "Debian"),
+    ("unmitigated", "Debian, `mitigations=off`"),
+    ("kernel", "our kernel, Debian's program"),
+    ("twin", "twin"),
+    ("app", "app mode"),
+];
+
 /// What the tool does not say about a measurement.
 #[derive(Debug, Clone)]
 pub struct Circumstances {
@@ -23,6 +32,7 @@ pub fn recording(json: &str, circumstances: Circumstances) -> Result<Recording> 
     let result = result(json)?;
     let name = |key: &str| result.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let rounds = result.get("rounds").and_then(Value::as_u64).unwrap_or_default();
+    let mut note = None;
     let (what, command, columns, rows) = if let Some(measures) = result.get("measures") {
         let rows = list(measures)?.iter().map(measure).collect::<Result<_>>()?;
         ("hello".into(), format!("ukl bench build --rounds {rounds}"), vec!["hello".to_owned()], rows)
@@ -38,6 +48,11 @@ pub fn recording(json: &str, circumstances: Circumstances) -> Result<Recording> 
             both(),
             served(&result)?,
         )
+    } else if result.get("setups").is_some() {
+        let command = format!("ukl bench count {} --against debian --rounds {rounds}", name("server"));
+        note = Some(packages(&result, &name("server"))?);
+        let (columns, rows) = against(&result)?;
+        (name("server"), command, columns, rows)
     } else if result.get("boots").is_some() {
         let command = format!("ukl bench count {} --rounds {rounds}", name("server"));
         (name("server"), command, both(), counted(&result)?)
@@ -48,7 +63,7 @@ pub fn recording(json: &str, circumstances: Circumstances) -> Result<Recording> 
     if let Some([first, last]) = result.get("load_average").and_then(Value::as_array).map(Vec::as_slice) {
         machine += &format!("; load average {first} to {last}");
     }
-    Ok(Recording { what, command, measured, machine, note: None, columns, rows })
+    Ok(Recording { what, command, measured, machine, note, columns, rows })
 }
 
 /// The results of one `ukl --json test` as the lines of `results.txt`: verdict, how the case ended in each mode, name.
@@ -107,12 +122,14 @@ fn call(call: &Value) -> Result<Row> {
 
 /// The samples of each mode: what `get` finds in each of its boots.
 fn samples(result: &Value, get: impl Fn(&Value) -> Result<f64>) -> Result<Vec<Values>> {
+    MODES.iter().map(|(mode, _)| samples_of(result, "mode", mode, &get)).collect()
+}
+
+/// What `get` finds in each boot that has the `word` under `key`.
+fn samples_of(result: &Value, key: &str, word: &str, get: impl Fn(&Value) -> Result<f64>) -> Result<Values> {
     let boots = list(result.get("boots").context("no boots")?)?;
-    let of = |mode: &str| {
-        let boots = boots.iter().filter(|boot| boot.get("mode").and_then(Value::as_str) == Some(mode));
-        Ok(Values::Samples(boots.map(&get).collect::<Result<_>>()?))
-    };
-    MODES.iter().map(|(mode, _)| of(mode)).collect()
+    let boots = boots.iter().filter(|boot| boot.get(key).and_then(Value::as_str) == Some(word));
+    Ok(Values::Samples(boots.map(get).collect::<Result<_>>()?))
 }
 
 /// The loads of the first boot, which are those of all.
@@ -127,14 +144,44 @@ fn load_at(boot: &Value, i: usize) -> Result<&Value> {
 }
 
 fn counted(result: &Value) -> Result<Vec<Row>> {
+    counted_in(result, |get| samples(result, get))
+}
+
+/// A row for each load: the instructions of each request, in the boots that `samples` chooses.
+fn counted_in(
+    result: &Value,
+    samples: impl Fn(&dyn Fn(&Value) -> Result<f64>) -> Result<Vec<Values>>,
+) -> Result<Vec<Row>> {
     let named = |(i, load): (usize, &Value)| {
         let (connections, depth) = (number(load, "connections")?, number(load, "depth")?);
         let plural = if connections == 1.0 { "" } else { "s" };
         let name = format!("{connections} connection{plural}, {depth} deep");
-        let values = samples(result, |boot| number(load_at(boot, i)?, "instructions_per_request"))?;
+        let values = samples(&|boot| number(load_at(boot, i)?, "instructions_per_request"))?;
         Ok(row(name, "instructions/request", 0, values))
     };
     loads(result)?.iter().enumerate().map(named).collect()
+}
+
+/// The setups that took part, and their rows.
+fn against(result: &Value) -> Result<(Vec<String>, Vec<Row>)> {
+    let named = list(result.get("setups").context("no setups")?)?;
+    let names = named.iter().filter_map(|setup| setup.get("name").and_then(Value::as_str)).collect::<Vec<_>>();
+    let column = |name: &&str| {
+        let known = SETUPS.iter().find(|(setup, _)| setup == name);
+        known.map(|(_, column)| (*column).to_owned()).with_context(|| format!("the setup `{name}` is not known here"))
+    };
+    let columns = names.iter().map(column).collect::<Result<_>>()?;
+    let rows = counted_in(result, |get| names.iter().map(|name| samples_of(result, "setup", name, get)).collect())?;
+    Ok((columns, rows))
+}
+
+/// The packages that decide most: the kernel, the server's own, its C library.
+fn packages(result: &Value, server: &str) -> Result<String> {
+    let all = result.get("packages").and_then(Value::as_object).context("no packages")?;
+    let decides = |name: &str| name.starts_with("linux-image-") || name.starts_with(server) || name == "libc6";
+    let version = |(name, version): (&String, &Value)| format!("{name} {}", version.as_str().unwrap_or_default());
+    let named: Vec<String> = all.iter().filter(|(name, _)| decides(name)).map(version).collect();
+    Ok(format!("{server}: {}.", named.join(", ")))
 }
 
 /// Name, unit, digits, key and divisor of what is recorded of a load.
@@ -187,6 +234,26 @@ mod tests {
         assert_eq!(recording.rows[0].name, "8 connections, 1 deep");
         assert_eq!(recording.rows[0].values, [Values::Samples(vec![10.0, 12.0]), Values::Samples(vec![20.0, 24.0])]);
         assert!(!recording.text().unwrap().contains("/home"));
+    }
+
+    #[test]
+    fn what_is_compared_becomes_columns_and_its_packages_a_note() {
+        let boot = |setup, n| {
+            format!(
+                r#"{{"setup": "{setup}", "round": 1,
+                "loads": [{{"connections": 1, "depth": 16, "instructions_per_request": {n}}}]}}"#
+            )
+        };
+        let boots = [boot("debian", 10), boot("app", 6)].join(",");
+        let json = format!(
+            r#"{{"result": {{"server": "redis", "rounds": 1, "packages": {{"libc6": "2", "redis-server": "7", "x": "1"}},
+            "setups": [{{"name": "debian"}}, {{"name": "app"}}], "boots": [{boots}]}}}}"#
+        );
+        let recording = super::recording(&json, here()).unwrap();
+        assert_eq!(recording.columns, ["Debian", "app mode"]);
+        assert_eq!(recording.rows[0].values, [Values::Samples(vec![10.0]), Values::Samples(vec![6.0])]);
+        assert_eq!(recording.note.as_deref(), Some("redis: libc6 2, redis-server 7."));
+        assert!(super::recording(&json.replace("\"debian\"", "\"hurd\""), here()).is_err());
     }
 
     #[test]

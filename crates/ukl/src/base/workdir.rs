@@ -429,7 +429,7 @@ fn removed(path: &Path, result: std::io::Result<()>) -> Result<()> {
 }
 
 /// What stands in a folder, sorted; nothing when it does not exist.
-fn list(dir: &Path) -> Result<Vec<PathBuf>> {
+pub fn list(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("failed to read `{}`", dir.display()))?,

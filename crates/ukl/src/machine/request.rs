@@ -1,6 +1,7 @@
 //! What a boot is asked for: words of the command line or of a benchmark, with nothing decided yet.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,9 @@ pub struct Request {
     pub seed: Option<u32>,
     /// The guest gets an interrupt that cannot be masked so often.
     pub nmi: Option<Duration>,
+    /// Another kernel than the image's, as an ELF file: the image's programs for ring 3 run on it.
+    #[serde(default)]
+    pub kernel: Option<PathBuf>,
 }
 
 impl Request {
@@ -109,6 +113,7 @@ impl Request {
             icount: false,
             seed: None,
             nmi: None,
+            kernel: None,
         }
     }
 }

@@ -32,7 +32,7 @@ pub fn resolve(env: &Env, image: &Image, request: &Request, input: Input, files:
     let cpus = request.cpus.unwrap_or(info.cpus);
     let fits = cpus == 1 && !connection.needs_pci() && storage::fits_microvm(&disks_and_shares);
     let kind = request.machine.unwrap_or(if fits { MachineKind::Microvm } else { MachineKind::Q35 });
-    let kernel = image.dir.vmlinux();
+    let kernel = request.kernel.clone().unwrap_or_else(|| image.dir.vmlinux());
     let engine = match accel::choose(shell, cache, request.accel, &kernel)? {
         Engine::Tcg { .. } if request.icount => Engine::Counted { seed: request.seed },
         engine => engine,

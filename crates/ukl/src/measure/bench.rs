@@ -5,6 +5,7 @@ mod server;
 mod serve;
 mod count;
 mod table;
+mod against;
 mod calls;
 
 use std::fs;
@@ -24,6 +25,7 @@ use crate::machine::{Request, What};
 use crate::manifest::{self, Manifest};
 use crate::pipeline::{self, Clock};
 
+pub use against::{against, fetch, Against, AgainstResult};
 pub use calls::{calls, calls_table, manifest as calls_manifest, Call};
 pub use count::{count, equip, CountBoot, CountOptions, CountResult, Counted};
 pub use serve::{serve, Sample, ServeBoot, ServeOptions, ServeResult};

@@ -51,7 +51,7 @@ pub fn renew(env: &Env, name: &str, wanted: &[Condition]) -> Result<()> {
 }
 
 /// Another distribution, or another release of this one, is another source.
-fn key(lists: &[(String, String)], name: &str, wanted: &[Condition]) -> String {
+pub(super) fn key(lists: &[(String, String)], name: &str, wanted: &[Condition]) -> String {
     let parts = lists.iter().chain(wanted).flat_map(|(first, second)| [first.as_str(), second.as_str()]);
     workdir::hash(parts.chain([name]))[..24].to_owned()
 }
@@ -70,18 +70,11 @@ fn download(
     lists: &[(String, String)],
     name: &str,
     wanted: &[Condition],
-    Work { dir: work, out }: &Work,
+    all @ Work { dir: work, out }: &Work,
 ) -> Result<()> {
-    for (name, text) in lists {
-        workdir::write_atomic(&work.join(LISTS).join(name), text.as_bytes())?;
-    }
+    begin(shell, lists, all)?;
     let package = work.join(PACKAGE);
-    for dir in FOLDERS {
-        workdir::create_dir(&work.join(dir))?;
-    }
     let apt = |program: &str| apt(program, work);
-    // One unreachable third-party archive fails `update`, yet the package may still be there.
-    shell.run(&update_command(work))?;
     get(shell, work, name, &versions(shell, &apt, name, wanted)?)?;
     let dsc = find_dsc(&package)?;
     let text = String::from_utf8(workdir::read(&dsc)?)?;
@@ -93,6 +86,18 @@ fn download(
     workdir::write_atomic(&sum(out), workdir::hash(files.iter().map(|(sha256, _)| sha256)).as_bytes())
 }
 
+/// Readies the private folder, and asks the archives what there is.
+pub(super) fn begin(shell: &Shell, lists: &[(String, String)], Work { dir, .. }: &Work) -> Result<()> {
+    for (name, text) in lists {
+        workdir::write_atomic(&dir.join(LISTS).join(name), text.as_bytes())?;
+    }
+    for folder in FOLDERS {
+        workdir::create_dir(&dir.join(folder))?;
+    }
+    // One unreachable third-party archive fails `update`, yet the package may still be there.
+    shell.run(&update_command(dir)).map(drop)
+}
+
 /// Where apt reads the names of archives, below the private folder.
 pub const LISTS: &str = "sources.list.d";
 /// Where the package's files come to lie, below the private folder.
@@ -101,7 +106,7 @@ pub const PACKAGE: &str = "package";
 pub const FOLDERS: [&str; 4] = [LISTS, PACKAGE, "lists/partial", "cache/archives/partial"];
 
 /// A program of apt's that reads and writes nothing but the private folder `work`.
-fn apt(program: &str, work: &Path) -> Cmd {
+pub(super) fn apt(program: &str, work: &Path) -> Cmd {
     let options = [
         "Dir::Etc::sourcelist=/dev/null".to_owned(),
         format!("Dir::Etc::sourceparts={}", work.join(LISTS).display()),
@@ -138,10 +143,7 @@ fn versions(shell: &Shell, apt: &dyn Fn(&str) -> Cmd, name: &str, wanted: &[Cond
         let text = format!("the distribution has no source package `{name}`");
         return Err(fail(Class::Host, text).hint("is the network up, and the name that of a source package?").into());
     }
-    let compare = |left: &str, relation: &str, right: &str| -> Result<bool> {
-        let cmd = Cmd::new("dpkg").args(["--compare-versions", left, relation, right]).probe();
-        Ok(shell.run(&cmd)?.status.success())
-    };
+    let compare = |left: &str, relation: &str, right: &str| compares(shell, left, relation, right);
     let mut versions: Vec<String> = Vec::new();
     for version in &offered {
         let mut good = true;
@@ -165,6 +167,12 @@ fn versions(shell: &Shell, apt: &dyn Fn(&str) -> Cmd, name: &str, wanted: &[Cond
     Ok(versions)
 }
 
+/// Is `left RELATION right` true of two versions?
+pub(super) fn compares(shell: &Shell, left: &str, relation: &str, right: &str) -> Result<bool> {
+    let cmd = Cmd::new("dpkg").args(["--compare-versions", left, relation, right]).probe();
+    Ok(shell.run(&cmd)?.status.success())
+}
+
 /// Downloads the first of `versions` that can be had: a mirror's list may be newer than its files.
 fn get(shell: &Shell, work: &Path, name: &str, versions: &[String]) -> Result<()> {
     let mut failure = None;
@@ -183,6 +191,15 @@ fn get(shell: &Shell, work: &Path, name: &str, versions: &[String]) -> Result<()
 
 /// This host's package archives, each file rewritten to offer source packages only.
 fn source_lists(etc: &Path) -> Result<Vec<(String, String)>> {
+    lists(etc, "deb-src")
+}
+
+/// This host's package archives, each file rewritten to offer binary packages only.
+pub(super) fn binary_lists(etc: &Path) -> Result<Vec<(String, String)>> {
+    lists(etc, "deb")
+}
+
+fn lists(etc: &Path, offer: &str) -> Result<Vec<(String, String)>> {
     let mut files = vec![etc.join("sources.list")];
     if let Ok(dir) = std::fs::read_dir(etc.join("sources.list.d")) {
         files.extend(dir.filter_map(|entry| entry.ok().map(|entry| entry.path())));
@@ -193,26 +210,26 @@ fn source_lists(etc: &Path) -> Result<Vec<(String, String)>> {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Ok(text) = std::fs::read_to_string(&file) else { continue };
         if name.ends_with(".sources") {
-            lists.push((name, deb822_sources(&text)));
+            lists.push((name, deb822(&text, offer)));
         } else if name.ends_with(".list") {
-            lists.push((name, line_sources(&text)));
+            lists.push((name, one_line(&text, offer)));
         }
     }
     if lists.is_empty() {
         let failure = fail(Class::Host, "no package archives are configured in /etc/apt");
-        return Err(failure.hint("source packages are fetched from the archives of this host's distribution").into());
+        return Err(failure.hint("packages are fetched from the archives of this host's distribution").into());
     }
     Ok(lists)
 }
 
-fn deb822_sources(text: &str) -> String {
+fn deb822(text: &str, offer: &str) -> String {
     let is_types = |line: &str| line.to_ascii_lowercase().starts_with("types:");
-    text.lines().map(|line| if is_types(line) { "Types: deb-src\n".to_owned() } else { format!("{line}\n") }).collect()
+    text.lines().map(|line| if is_types(line) { format!("Types: {offer}\n") } else { format!("{line}\n") }).collect()
 }
 
-fn line_sources(text: &str) -> String {
+fn one_line(text: &str, offer: &str) -> String {
     let deb = text.lines().filter_map(|line| line.trim().strip_prefix("deb"));
-    deb.filter(|rest| rest.starts_with([' ', '\t', '['])).map(|rest| format!("deb-src{rest}\n")).collect()
+    deb.filter(|rest| rest.starts_with([' ', '\t', '['])).map(|rest| format!("{offer}{rest}\n")).collect()
 }
 
 fn find_dsc(package: &Path) -> Result<PathBuf> {
@@ -246,11 +263,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_of_source_lists_offer_sources_only() {
+    fn both_forms_of_lists_offer_what_is_asked_for() {
         let deb822 = "Types: deb deb-src\nURIs: mirror:/m\nSuites: s\n";
-        assert_eq!(deb822_sources(deb822), "Types: deb-src\nURIs: mirror:/m\nSuites: s\n");
+        assert_eq!(super::deb822(deb822, "deb-src"), "Types: deb-src\nURIs: mirror:/m\nSuites: s\n");
         let lines = "# deb x\ndeb [signed-by=/k] file:/m s main\ndeb-src file:/m s main\n deb\tfile:/n s main\n";
-        assert_eq!(line_sources(lines), "deb-src [signed-by=/k] file:/m s main\ndeb-src\tfile:/n s main\n");
+        assert_eq!(one_line(lines, "deb-src"), "deb-src [signed-by=/k] file:/m s main\ndeb-src\tfile:/n s main\n");
+        assert_eq!(super::deb822(deb822, "deb"), "Types: deb\nURIs: mirror:/m\nSuites: s\n");
+        assert_eq!(one_line("deb file:/m s main\ndeb-src file:/m s main\n", "deb"), "deb file:/m s main\n");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::base::error::{fail, Class, Result};
 use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
 use crate::manifest::{self, Manifest};
-use crate::measure::bench::{self, BuildRounds, CountOptions, ServeOptions, Server};
+use crate::measure::bench::{self, Against, BuildRounds, CountOptions, ServeOptions, Server};
 use crate::tools::templates;
 
 /// `ukl bench`.
@@ -91,6 +91,9 @@ pub struct CountArgs {
     /// Requests that a connection sends before it waits for replies; a load for each
     #[arg(long, value_name = "N,…", default_value = "1,16", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=256))]
     pub pipeline: Vec<u64>,
+    /// Beside app mode and the twin, what people run today
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub against: Option<Against>,
     /// Image folder [default: build/bench-NAME]
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -139,6 +142,7 @@ fn example(server: Server, out: &Option<PathBuf>) -> Result<(Manifest, ImageDir)
 fn count(env: &Env, args: &CountArgs) -> Result<Answer> {
     let (mut manifest, dir) = example(args.server, &args.out)?;
     bench::equip(env, &mut manifest, &dir, args.server)?;
+    let packages = args.against.map(|Against::Debian| bench::fetch(env, &mut manifest, args.server)).transpose()?;
     let image = images::from_manifest(env, &manifest, &dir)?.0;
     let options = CountOptions {
         server: args.server,
@@ -148,6 +152,10 @@ fn count(env: &Env, args: &CountArgs) -> Result<Answer> {
         depths: args.pipeline.iter().map(|depth| *depth as usize).collect(),
     };
     term::say(&format!("counting the instructions of {}", args.server.name()));
+    if let Some(packages) = packages {
+        let result = bench::against(env, &image, packages, &options)?;
+        return Ok(Answer::new(result.table(), serde_json::to_value(&result)?));
+    }
     let result = bench::count(env, &image, &options)?;
     Ok(Answer::new(result.table(), serde_json::to_value(&result)?))
 }

@@ -68,6 +68,27 @@ fn a_server_is_counted_twice_with_the_same_result() {
 }
 
 #[test]
+fn the_distributions_kernel_is_counted_beside_ours() {
+    let world = World::booting();
+    let folder = world.at("bench");
+    let words = ["--json", "bench", "count", "tcp_server", "--against", "debian", "--rounds", "1", "--requests", "600"];
+    let done = world
+        .ukl(&[&words[..], &["--connections", "1", "--pipeline", "1", "--out", folder.to_str().unwrap()]].concat());
+    done.ends(0, &["round 1 of 1, debian: ", "round 1 of 1, unmitigated: "]);
+    let json: Value = serde_json::from_str(&done.out).unwrap();
+    let result = &json["result"];
+    let boots = result["boots"].as_array().unwrap();
+    let setups: Vec<_> = boots.iter().filter_map(|boot| boot["setup"].as_str()).collect();
+    assert_eq!(setups, ["debian", "unmitigated", "twin", "app"]);
+    let counts: Vec<_> = boots.iter().map(|boot| boot["loads"][0]["instructions"].as_u64().unwrap()).collect();
+    assert!(counts.is_sorted_by(|more, fewer| more > fewer), "each step saves something: {counts:?}");
+    let packages = result["packages"].as_object().unwrap();
+    assert!(packages.keys().any(|name| name.starts_with("linux-image-6.12.") && name.ends_with("-cloud-amd64")));
+    let line = result["qemu"]["unmitigated"].as_str().unwrap();
+    assert!(line.contains("mitigations=off") && line.contains("/vmlinux"), "{line}");
+}
+
+#[test]
 fn single_calls_are_counted_in_both_modes() {
     let world = World::booting();
     let folder = world.at("calls");

@@ -114,11 +114,9 @@ pub fn count(env: &Env, image: &Image, options: &CountOptions) -> Result<CountRe
     let mut qemu = BTreeMap::new();
     let boots = pair::rounds(options.rounds as usize, |mode, round| {
         let round = round as u32;
-        let run = boot(env, image, client(image, options, mode)?, round)?;
+        let run = boot(env, image, client(image, options, mode.path(image))?, round)?;
         let said = judge(image, options, &run)?;
-        let each = said.loads.iter().map(|load| format!("{:.0}", load.instructions_per_request));
-        let each = each.collect::<Vec<_>>().join(", ");
-        term::say(&format!("round {round} of {}, {}: {each} instructions/request", options.rounds, mode.name()));
+        say(options, round, mode.name(), &said);
         let line = workdir::read(&image.dir.run().qemu_line())?;
         qemu.insert(mode, String::from_utf8_lossy(&line).into_owned());
         Ok(CountBoot { mode, round, loads: said.loads, end: said.end })
@@ -127,13 +125,25 @@ pub fn count(env: &Env, image: &Image, options: &CountOptions) -> Result<CountRe
     Ok(CountResult { server, rounds: options.rounds, warm_up: warm_up(options), kernel, boots, qemu })
 }
 
-fn warm_up(options: &CountOptions) -> usize {
+pub(super) fn warm_up(options: &CountOptions) -> usize {
     (options.requests / 10).max(1)
 }
 
-/// One boot with one processor and nothing from outside; each round has another seed.
+/// Tells a person what a boot's loads took.
+pub(super) fn say(options: &CountOptions, round: u32, name: &str, said: &Said) {
+    let each = said.loads.iter().map(|load| format!("{:.0}", load.instructions_per_request));
+    let each = each.collect::<Vec<_>>().join(", ");
+    term::say(&format!("round {round} of {}, {name}: {each} instructions/request", options.rounds));
+}
+
+/// One boot as [`request`] says.
 pub(super) fn boot(env: &Env, image: &Image, what: What, round: u32) -> Result<BootRun> {
-    let request = Request {
+    pair::boot(env, image, request(what, round), LIMIT)
+}
+
+/// One processor and nothing from outside; each round has another seed.
+pub(super) fn request(what: What, round: u32) -> Request {
+    Request {
         accel: Accel::Tcg,
         cpus: Some(1),
         ports: Some(Vec::new()),
@@ -141,12 +151,11 @@ pub(super) fn boot(env: &Env, image: &Image, what: What, round: u32) -> Result<B
         icount: true,
         seed: Some(round),
         ..Request::new(what)
-    };
-    pair::boot(env, image, request, LIMIT)
+    }
 }
 
-/// The client, which starts the server.
-fn client(image: &Image, options: &CountOptions, mode: Mode) -> Result<What> {
+/// The client, which starts the server at `path`.
+pub(super) fn client(image: &Image, options: &CountOptions, path: &str) -> Result<What> {
     let info = &image.info;
     let Some(port) = info.ready else {
         return Err(fail(Class::App, format!("`{}` does not say which port answers", info.name)).into());
@@ -155,7 +164,7 @@ fn client(image: &Image, options: &CountOptions, mode: Mode) -> Result<What> {
     let limit = options.server.connection_requests();
     let numbers = [usize::from(port), options.requests, warm_up(options), limit].map(|number| number.to_string());
     let lists = [list(&options.connections), list(&options.depths)];
-    let server = [mode.path(image).to_owned(), info.name.clone()];
+    let server = [path.to_owned(), info.name.clone()];
     let args = options.server.args_in_foreground().unwrap_or_else(|| info.args.clone());
     let words = [EXCHANGES.to_owned()].into_iter().chain(numbers).chain(lists).chain(server).chain(args);
     Ok(What::Commands(vec![initrd::command("client", CLIENT, &words.collect::<Vec<_>>(), &info.env)]))
@@ -163,14 +172,16 @@ fn client(image: &Image, options: &CountOptions, mode: Mode) -> Result<What> {
 
 /// What the client said.
 #[derive(Debug, Default, PartialEq)]
-struct Said {
+pub(super) struct Said {
     first: Vec<u8>,
-    loads: Vec<Counted>,
-    end: String,
+    /// Its loads, in order.
+    pub(super) loads: Vec<Counted>,
+    /// How the server ended.
+    pub(super) end: String,
 }
 
 /// What a boot's client said, if all is as it should be.
-fn judge(image: &Image, options: &CountOptions, run: &BootRun) -> Result<Said> {
+pub(super) fn judge(image: &Image, options: &CountOptions, run: &BootRun) -> Result<Said> {
     let text = String::from_utf8_lossy(&run.console);
     let broken = |what: String| fail(Class::Boot, what).log(image.dir.console());
     pair::no_complaint(&text, image.dir.console())?;

@@ -50,6 +50,16 @@ impl Server {
         }
     }
 
+    /// The distribution's package of the server, and where that has the program; ours has none.
+    pub fn package(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Server::Redis => Some(("redis-server", "/usr/bin/redis-server")),
+            Server::Memcached => Some(("memcached", "/usr/bin/memcached")),
+            Server::Nginx => Some(("nginx", "/usr/sbin/nginx")),
+            Server::TcpServer => None,
+        }
+    }
+
     /// A first request, and how its answer ends.
     pub fn first(self) -> (Vec<u8>, Vec<u8>) {
         let (request, end) = match self {
