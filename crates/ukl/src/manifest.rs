@@ -11,6 +11,8 @@ pub mod edit;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use clap::ValueEnum;
+
 pub use fields::{kernel_source, memory_mib, name, port};
 pub use load::{from_files, from_folder, from_program, load};
 pub use net::{ip, net, Address, Ip, Net, Network, QUEUES_MAX};
@@ -25,6 +27,16 @@ pub type Condition = (String, String);
 pub enum Libc {
     /// musl from the distribution's source package, unmodified.
     Musl,
+}
+
+/// Whose `malloc` the program is linked with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Malloc {
+    /// The C library's own
+    #[default]
+    Libc,
+    /// mimalloc, from the distribution's source package
+    Mimalloc,
 }
 
 /// Where the program runs.
@@ -162,6 +174,8 @@ pub struct Manifest {
     pub libs: Vec<String>,
     /// The C library.
     pub libc: Libc,
+    /// The allocator.
+    pub malloc: Malloc,
     /// The program's default arguments (without argv[0]).
     pub args: Vec<String>,
     /// The program's environment.

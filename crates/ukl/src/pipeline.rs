@@ -16,11 +16,12 @@ use crate::kernel::config::{self, Configured};
 use crate::kernel::exports::{self, Exports, Side};
 use crate::kernel::patch::{self, PatchedSource};
 use crate::kernel::vmlinux::{self, Progress};
-use crate::manifest::Manifest;
+use crate::manifest::{Malloc, Manifest};
 use crate::program::archive::{self, AppArchive};
 use crate::program::build;
 use crate::program::compile;
 use crate::program::link::{self, Linked};
+use crate::program::malloc;
 use crate::program::musl;
 use crate::program::prefix::{self, Prefixed};
 use crate::program::toolchain::{self, Toolchain};
@@ -111,7 +112,11 @@ impl Walk<'_> {
             true => Some(self.exports(&toolchain)?),
             false => None,
         };
-        let userland = sysroot.map(|sysroot| Userland { toolchain, sysroot });
+        let plain = sysroot.map(|sysroot| Userland { toolchain, sysroot });
+        let userland = match self.manifest.malloc {
+            Malloc::Libc => plain,
+            other => self.clock.stage("malloc", || malloc::with(env, plain, other))?,
+        };
         let mut manifest = self.manifest.clone();
         manifest.sources.extend(exported.iter().map(|exported| exported.stubs.clone()));
         let (manifest, clock) = (&manifest, &mut *self.clock);

@@ -3,6 +3,7 @@
 pub mod toolchain;
 pub mod musl;
 pub mod userland;
+pub mod malloc;
 pub mod wrapper;
 pub mod build;
 pub mod compile;

@@ -21,7 +21,7 @@ use ukl::boot::{self, BootRun, Outcome};
 use ukl::image::folder::Image;
 use ukl::image::initrd::Command;
 use ukl::machine::{Accel, MachineKind, Request, What};
-use ukl::manifest::Manifest;
+use ukl::manifest::{Malloc, Manifest};
 use world::{built, env, kill, manifest_of, own, processes_with, run, says, text, Own, SHELL, UKL};
 
 /// The image that most tests boot, and the turn to do so.
@@ -64,6 +64,22 @@ fn the_program_and_its_twin_say_the_same_and_end_as_they_want() {
     assert_eq!(std::fs::read_to_string(image.dir.console()).unwrap(), text(&run), "the log has the same");
     let first = run.first_output_s.unwrap();
     assert!(first > 0.0 && first < run.total_s, "{first} of {}", run.total_s);
+}
+
+#[test]
+fn a_program_may_have_another_allocator_in_both_modes() {
+    let _turn = world::turn();
+    let manifest = Manifest { malloc: Malloc::Mimalloc, ..manifest_of("allocations.c") };
+    let image = world::image(&manifest).unwrap_or_else(|error| panic!("{error}"));
+    let run = run(&image, &options(What::Both(None)));
+    assert_eq!((text(&run).matches("4 right, 0 off").count(), &run.ends), (2, &vec![Outcome::Exited(0); 2]));
+    let own = |name: &str| {
+        ukl::tools::inspect::inspect(&image.dir.archive(), 1000).unwrap()[0]
+            .biggest
+            .iter()
+            .any(|symbol| symbol.name.ends_with(name))
+    };
+    assert!(own("mi_segment_alloc") && !own("alloc_slot"), "the one is there, the C library's own is not");
 }
 
 #[test]

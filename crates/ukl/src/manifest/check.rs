@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use super::fields;
 use super::net::{self, Network};
 use super::raw::{
-    RawCommand, RawCommandIn, RawFile, RawKernel, RawLibc, RawMachine, RawManifest, RawPlatform, RawWords,
+    RawCommand, RawCommandIn, RawFile, RawKernel, RawLibc, RawMachine, RawMalloc, RawManifest, RawPlatform, RawWords,
 };
-use super::{BuildCommand, GuestFile, KernelSpec, Libc, MachineSettings, Manifest, Platform};
+use super::{BuildCommand, GuestFile, KernelSpec, Libc, MachineSettings, Malloc, Manifest, Platform};
 
 /// The kernel that is used when a manifest names none.
 pub(super) const KERNEL_VERSION: &str = "6.12";
@@ -85,6 +85,10 @@ pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
         libs: libs(&raw.libs, dir, raw.build.is_empty())?,
         libc: match raw.libc {
             None | Some(RawLibc::Musl) => Libc::Musl,
+        },
+        malloc: match raw.malloc {
+            None | Some(RawMalloc::Libc) => Malloc::Libc,
+            Some(RawMalloc::Mimalloc) => Malloc::Mimalloc,
         },
         args: raw.args,
         env: raw.env,

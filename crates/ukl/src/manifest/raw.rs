@@ -45,6 +45,8 @@ pub(super) struct RawManifest {
     pub libs: Vec<String>,
     /// The C library. Default: `musl`.
     pub libc: Option<RawLibc>,
+    /// Whose `malloc` the program gets. Default: the C library's own.
+    pub malloc: Option<RawMalloc>,
     /// The program's arguments, without its own name.
     #[serde(default)]
     pub args: Vec<String>,
@@ -158,6 +160,17 @@ pub(super) enum RawPlatform {
     Qemu,
     /// Its ring-3 twin, as an ordinary process of this machine.
     Linuxu,
+}
+
+/// An allocator that programs can be linked with.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Malloc")]
+pub(super) enum RawMalloc {
+    /// The C library's own.
+    Libc,
+    /// mimalloc, from the distribution's source package.
+    Mimalloc,
 }
 
 /// A C library that programs can be linked with.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir;
-use crate::manifest::{KernelSource, Manifest, Origin};
+use crate::manifest::{KernelSource, Malloc, Manifest, Origin};
+use crate::program::malloc::MIMALLOC;
 use crate::supply::debian;
 use crate::supply::linux_source;
 
@@ -46,6 +47,9 @@ pub fn observe(env: &Env, manifest: &Manifest, kernel: bool) -> Result<Vec<Pin>>
         Ok(())
     };
     add("musl", &*debian::fetch(env, "musl", &[])?)?;
+    if manifest.malloc == Malloc::Mimalloc {
+        add(MIMALLOC, &*debian::fetch(env, MIMALLOC, &[])?)?;
+    }
     for upstream in &manifest.upstream {
         if let Origin::Debian { package, version } = &upstream.origin {
             add(package, &*debian::fetch(env, package, version)?)?;
@@ -121,6 +125,9 @@ pub fn write(dir: &Path, found: Vec<Pin>, anew: bool) -> Result<()> {
 /// Asks the distribution anew for every source that it offers, and locks what came.
 pub fn update(env: &Env, manifest: &Manifest) -> Result<Vec<Pin>> {
     debian::renew(env, "musl", &[])?;
+    if manifest.malloc == Malloc::Mimalloc {
+        debian::renew(env, MIMALLOC, &[])?;
+    }
     for upstream in &manifest.upstream {
         if let Origin::Debian { package, version } = &upstream.origin {
             debian::renew(env, package, version)?;

@@ -21,7 +21,7 @@ use crate::kernel::patch::PatchedSource;
 use crate::kernel::vmlinux::Kernel;
 use crate::machine::{self, Input, Request, What};
 use crate::manifest::storage::ShareKind;
-use crate::manifest::{KernelSource, Manifest};
+use crate::manifest::{KernelSource, Malloc, Manifest};
 use crate::program::archive::AppArchive;
 use crate::program::musl::Sysroot;
 use crate::program::toolchain::{self, Toolchain};
@@ -83,6 +83,7 @@ fn check(manifest: &Manifest) -> Result<()> {
     let virtiofs = manifest.storage.shares.iter().any(|share| share.kind == ShareKind::Virtiofs);
     let local = matches!(&manifest.kernel.source, KernelSource::Local(path) if path.is_dir());
     let reasons = [
+        (manifest.malloc != Malloc::Libc, "has an allocator of its own", "leave out `malloc`"),
         (!manifest.build.is_empty() || manifest.program.is_some(), "has its own build", "`ukl env` is for those"),
         (
             crate::kernel::exports::wanted(manifest),

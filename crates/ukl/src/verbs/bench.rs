@@ -11,7 +11,7 @@ use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Malloc, Manifest};
 use crate::measure::bench::{self, Against, BuildRounds, CountOptions, ServeOptions, Server};
 use crate::tools::templates;
 
@@ -91,6 +91,9 @@ pub struct CountArgs {
     /// Requests that a connection sends before it waits for replies; a load for each
     #[arg(long, value_name = "N,…", default_value = "1,16", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=256))]
     pub pipeline: Vec<u64>,
+    /// The allocator, instead of the example's
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub malloc: Option<Malloc>,
     /// Beside app mode and the twin, what people run today
     #[arg(long, value_enum, value_name = "WHAT")]
     pub against: Option<Against>,
@@ -141,6 +144,7 @@ fn example(server: Server, out: &Option<PathBuf>) -> Result<(Manifest, ImageDir)
 /// Builds the example and counts its instructions.
 fn count(env: &Env, args: &CountArgs) -> Result<Answer> {
     let (mut manifest, dir) = example(args.server, &args.out)?;
+    manifest.malloc = args.malloc.unwrap_or(manifest.malloc);
     bench::equip(env, &mut manifest, &dir, args.server)?;
     let packages = args.against.map(|Against::Debian| bench::fetch(env, &mut manifest, args.server)).transpose()?;
     let image = images::from_manifest(env, &manifest, &dir)?.0;

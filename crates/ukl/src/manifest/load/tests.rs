@@ -3,7 +3,8 @@
 use super::*;
 use crate::manifest::storage::{Disk, Format, Share, ShareKind, Storage};
 use crate::manifest::{
-    BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, MachineSettings, Network, Origin, Platform, Upstream,
+    BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, MachineSettings, Malloc, Network, Origin, Platform,
+    Upstream,
 };
 
 fn project() -> tempfile::TempDir {
@@ -202,6 +203,7 @@ fn a_full_manifest_is_understood() {
         cflags = ["-DX=1"]
         libs = ["m", "sub/libx.a"]
         libc = "musl"
+        malloc = "mimalloc"
         args = ["one", "two words"]
         env = { HOME = "/" }
         files = [{ src = "data.txt", dst = "/data", mode = "0600" }]
@@ -241,6 +243,7 @@ fn a_full_manifest_is_understood() {
         cflags: strings(&["-DX=1"]),
         libs: vec!["m".into(), path("sub/libx.a").to_str().unwrap().into()],
         libc: Libc::Musl,
+        malloc: Malloc::Mimalloc,
         args: strings(&["one", "two words"]),
         env: [("HOME".to_string(), "/".to_string())].into(),
         files: vec![GuestFile { src: path("data.txt"), dst: "/data".into(), mode: Some(0o600) }],
