@@ -73,12 +73,28 @@ fn a_program_may_have_another_allocator_in_both_modes() {
     let image = world::image(&manifest).unwrap_or_else(|error| panic!("{error}"));
     let run = run(&image, &options(What::Both(None)));
     assert_eq!((text(&run).matches("4 right, 0 off").count(), &run.ends), (2, &vec![Outcome::Exited(0); 2]));
-    let own = |name: &str| {
-        ukl::tools::inspect::inspect(&image.dir.archive(), 1000).unwrap()[0]
-            .biggest
-            .iter()
-            .any(|symbol| symbol.name.ends_with(name))
-    };
+    has_another_allocator(&image.dir.archive());
+}
+
+#[test]
+fn a_build_systems_compiler_hears_of_the_allocator() {
+    let _turn = world::turn();
+    let project = tempfile::tempdir().unwrap();
+    let source = world::program("allocations.c");
+    std::fs::copy(&source, project.path().join("allocations.c")).unwrap();
+    let manifest = "name = \"allocations\"\nmalloc = \"mimalloc\"\nprogram = \"allocations\"\n\
+                    build = [[\"sh\", \"-c\", \"$CC -o allocations allocations.c\"]]\n";
+    std::fs::write(project.path().join("ukl.toml"), manifest).unwrap();
+    let mut ukl = Process::new(UKL);
+    let done = ukl.args(["up", "--accel", "tcg"]).current_dir(project.path()).stdin(Stdio::null()).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success() && out.contains("4 right, 0 off"), "{out}{err}");
+    has_another_allocator(&project.path().join("build/allocations/UKL.a"));
+}
+
+fn has_another_allocator(archive: &Path) {
+    let found = ukl::tools::inspect::inspect(archive, 1000).unwrap();
+    let own = |name: &str| found[0].biggest.iter().any(|symbol| symbol.name.ends_with(name));
     assert!(own("mi_segment_alloc") && !own("alloc_slot"), "the one is there, the C library's own is not");
 }
 

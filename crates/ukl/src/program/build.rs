@@ -8,7 +8,8 @@ use crate::base::plan::{Made, Plan};
 use crate::base::run::{Cmd, Output};
 use crate::base::stamp::{self, Inputs};
 use crate::base::workdir::{self, ImageDir};
-use crate::manifest::Manifest;
+use crate::manifest::{Malloc, Manifest};
+use crate::program::malloc;
 use crate::program::userland::Userland;
 use crate::program::wrapper::{self, Record, Tools};
 use crate::supply::program_source::{self, Tree};
@@ -107,6 +108,9 @@ impl Build<'_> {
         let mut variables = wrapper::environment(self.tools, Some(&self.prefix))?;
         variables.push(("CFLAGS", flags.join(" ")));
         variables.extend([("LDFLAGS", String::new()), ("MAKEFLAGS", format!("-j{jobs}"))]);
+        if self.manifest.malloc == Malloc::Mimalloc {
+            variables.push((malloc::VARIABLE, malloc::MIMALLOC.to_owned()));
+        }
         let commands = self.manifest.build.iter().filter_map(|command| {
             let (program, args) = command.words.split_first()?;
             let cwd = command.dir.as_ref().map_or(self.place.clone(), |dir| self.place.join(dir));

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use crate::base::cached::{self, Work};
 use crate::base::env::Env;
-use crate::base::error::Class;
-use crate::base::error::Result;
+use crate::base::error::{fail, Class, Result};
 use crate::base::plan::Made;
 use crate::base::run::Cmd;
 use crate::base::workdir;
@@ -14,6 +13,8 @@ use crate::program::musl::Sysroot;
 use crate::program::userland::Userland;
 use crate::supply::debian;
 
+/// The environment variable that tells `ukl cc` and `ukl ld` of it.
+pub const VARIABLE: &str = "UKL_MALLOC";
 /// The source package of [`Malloc::Mimalloc`].
 pub const MIMALLOC: &str = "mimalloc";
 /// Counts changes of the recipe that the other parts of the key do not show.
@@ -59,6 +60,15 @@ pub fn with(env: &Env, userland: Made<Userland>, malloc: Malloc) -> Result<Made<
     })?;
     let toolchain = userland.toolchain.clone();
     Ok(made.map(|dir| Userland { toolchain, sysroot: Sysroot { dir, key } }).behind(&source).behind(&userland))
+}
+
+/// As [`with`], for a compiler that a build system calls: [`VARIABLE`] says which. Error (class `Usage`): it says another.
+pub fn of_build(env: &Env, userland: Userland) -> Result<Userland> {
+    match std::env::var(VARIABLE).unwrap_or_default().as_str() {
+        "" | "libc" => Ok(userland),
+        MIMALLOC => Ok(with(env, Made::found(userland), Malloc::Mimalloc)?.value),
+        other => Err(fail(Class::Usage, format!("`{VARIABLE}={other}`: it is `libc` or `{MIMALLOC}`")).into()),
+    }
 }
 
 /// What makes a copy of the C library in `out` whose `malloc` is that of the source `tree`.

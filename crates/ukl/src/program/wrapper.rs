@@ -21,6 +21,7 @@ use crate::base::plan::Made;
 use crate::base::quote;
 use crate::base::run::{self, Cmd, Shell};
 use crate::base::workdir::{self, Cache};
+use crate::program::malloc;
 use crate::program::toolchain;
 use crate::program::userland::{self, Userland};
 
@@ -95,7 +96,8 @@ fn ld(words: &[String]) -> Result<u8> {
 fn from_env() -> Result<Tools> {
     let compiler = std::env::var(COMPILER).ok().filter(|name| !name.is_empty());
     let env = Env { shell: Shell::plain(), cache: Cache::from_env()? };
-    Ok(tools(&env, compiler.as_deref().unwrap_or("gcc"))?.value)
+    let Tools { userland, dir } = tools(&env, compiler.as_deref().unwrap_or("gcc"))?.value;
+    Ok(Tools { userland: malloc::of_build(&env, userland)?, dir })
 }
 
 /// Toolchain and C library for `compiler`; a build asks a thousand times, so the answer is remembered.
