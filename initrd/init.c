@@ -64,11 +64,7 @@ static void mount_all(void)
 	symlink("fd/2", "/dev/stderr");
 }
 
-/*
- * Raw: bytes pass as they are, but ^D (end of input) and ^V (takes the next
- * byte as it is). Cooked: a terminal with a person at it.
- */
-static void set_console(int raw)
+void set_terminal(int fd, int raw)
 {
 	static const cc_t keys[] = {
 		[VEOF] = 4, [VLNEXT] = 22, [VINTR] = 3, [VQUIT] = 28, [VSUSP] = 26,
@@ -76,7 +72,7 @@ static void set_console(int raw)
 	};
 	struct termios t;
 
-	if (tcgetattr(0, &t))
+	if (tcgetattr(fd, &t))
 		return;
 	memset(t.c_cc, _POSIX_VDISABLE, sizeof t.c_cc);
 	t.c_cc[VEOF] = 4;
@@ -89,23 +85,7 @@ static void set_console(int raw)
 		t.c_iflag |= ICRNL;
 		t.c_oflag |= OPOST | ONLCR;
 	}
-	tcsetattr(0, TCSANOW, &t);
-}
-
-/* The host's port: every byte, and then its end. */
-static int open_port(void)
-{
-	struct pollfd port = { -1, POLLIN, 0 };
-
-	/* The driver makes the port in the background, and the host's end a moment later. */
-	for (int tries = 0; tries < 400; tries++, usleep(5000)) {
-		if (port.fd < 0)
-			port.fd = open(PORT, O_RDONLY | O_CLOEXEC);
-		if (port.fd >= 0 && poll(&port, 1, 0) >= 0 &&
-		    ((port.revents & POLLIN) || !(port.revents & POLLHUP)))
-			break;
-	}
-	return port.fd;
+	tcsetattr(fd, TCSANOW, &t);
 }
 
 /*
@@ -115,9 +95,9 @@ static int open_port(void)
 static void open_input(void)
 {
 	int port = !strcmp(input, "port"), null = !strcmp(input, "null");
-	int fd = port ? open_port() : null ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+	int fd = port ? open_port(PORT, O_RDONLY, POLLIN) : null ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
 
-	set_console(strcmp(input, "cooked"));
+	set_terminal(0, strcmp(input, "cooked"));
 	if (fd >= 0)
 		dup2(fd, 0);
 	else if (port || null)
@@ -216,6 +196,10 @@ static pid_t start(const char *path, char **argv, char **envp)
 	setsid();
 	if (!strcmp(input, "cooked"))
 		ioctl(1, TIOCSCTTY, 1);
+	if (output >= 0) {
+		dup2(output, 1);
+		dup2(output, 2);
+	}
 	execve(path, argv, envp);
 	int code = errno == ENOENT ? 127 : 126;
 	complain("cannot run", path);
@@ -344,7 +328,7 @@ static void run(unsigned index, const char *path, char **argv, char **envp)
 		status = wait_for_daemons(pid, status);
 	/* What the program wrote must be on its way before the host hears of its end, and on disks before that. */
 	sync();
-	tcdrain(1);
+	drain_output();
 	tcflush(1, TCIFLUSH);
 	if (WIFSIGNALED(status))
 		report("signal %d\n", WTERMSIG(status));
@@ -433,6 +417,7 @@ int main(void)
 	report("start\n");
 	set_clock();
 	network();
+	open_output();
 	setrlimit(RLIMIT_NOFILE, &files);
 	if (mount_storage()) {
 		watch_port();
@@ -442,7 +427,10 @@ int main(void)
 	finish_sending();
 	unmount_storage();
 	sync();
-	tcdrain(control);
+	end_output();
+	report("end\n");
+	while (tcdrain(control) && errno == EINTR)
+		;
 	/* The program's output ends with the program's: the kernel says no farewell. */
 	int messages = open("/proc/sys/kernel/printk", O_WRONLY);
 	if (messages >= 0)

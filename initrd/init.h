@@ -10,6 +10,27 @@ extern int control;
 /* Tells the host on the second serial port; a guest without one runs on in silence. */
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Where programs write, when that is not the console; negative when it is. */
+extern int output;
+
+/* Opens a way for output as fast as the host's, if the host gives one. */
+void open_output(void);
+
+/* Waits until what programs have written is on its way to the host. */
+void drain_output(void);
+
+/* Waits until the host has it, and says how much that is; nothing may be written afterwards. */
+void end_output(void);
+
+/* Opens a port of the host's, once its other end is there. */
+int open_port(const char *path, int flags, short events);
+
+/*
+ * Raw: bytes pass as they are, but ^D (end of input) and ^V (takes the next
+ * byte as it is). Cooked: a terminal with a person at it.
+ */
+void set_terminal(int fd, int raw);
+
 /* Says on the console what failed, about what and why (errno). */
 void complain(const char *what, const char *about);
 

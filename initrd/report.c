@@ -38,8 +38,14 @@ void report(const char *format, ...)
 	va_end(args);
 	if (length >= sizeof line)
 		length = sizeof line - 1;
-	/* A raw terminal takes a line at once; a missing one is nobody's concern. */
-	write(control, line, length);
+	/* A missing port is nobody's concern. */
+	for (size_t done = 0; done < length;) {
+		ssize_t n = write(control, line + done, length - done);
+
+		if (n < 0 && errno != EINTR)
+			return;
+		done += n > 0 ? n : 0;
+	}
 }
 
 void complain(const char *what, const char *about)

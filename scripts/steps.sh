@@ -56,6 +56,16 @@ says() {
     [[ $output == *"$text"* ]] || { echo "-- no \`$text\` in that"; return 1; }
 }
 
+# soon TEXT COMMAND...: as says, once what the guest is about to write has arrived.
+soon() {
+    local i
+    for ((i = 0; i < 100; i++)); do
+        if says "$@" >/dev/null; then break; fi
+        sleep 0.1
+    done
+    says "$@"
+}
+
 # is WANT COMMAND...: the command's output is exactly WANT.
 is() {
     local want=$1 output

@@ -313,6 +313,12 @@ pub struct Control {
     pub address: Option<String>,
     /// What the guest had left of its memory each time it was asked, in KiB.
     pub available_kib: Vec<u64>,
+    /// Programs write to a port of their own, and no longer on the console.
+    pub has_output: bool,
+    /// How many bytes they wrote there in all, once that is known.
+    pub output: Option<u64>,
+    /// Init has nothing more to do: the machine ends now.
+    pub ended: bool,
     /// The commands that init began, in order.
     pub runs: Vec<Run>,
     /// What init could not do, in its own words.
@@ -330,7 +336,8 @@ pub struct Run {
     pub end: Option<End>,
 }
 
-/// Reads the control text: lines `start`, `run N`, `ready`, `address A`, `memory KIB`, `exit N`, `signal N`, `failed WHY`. A last line without its end is left out.
+/// Reads the control text: lines `start`, `run N`, `ready`, `address A`, `memory KIB`, `exit N`, `signal N`, `failed WHY`,
+/// `output`, `output BYTES`, `end`. A last line without its end is left out.
 pub fn control(text: &str) -> Control {
     let mut control = Control::default();
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -344,6 +351,12 @@ pub fn control(text: &str) -> Control {
             control.started = true;
         } else if line == "ready" {
             control.ready = true;
+        } else if line == "output" {
+            control.has_output = true;
+        } else if line == "end" {
+            control.ended = true;
+        } else if let Some(bytes) = line.strip_prefix("output ").and_then(|bytes| bytes.parse().ok()) {
+            control.output = Some(bytes);
         } else if let Some(address) = line.strip_prefix("address ") {
             control.address = Some(address.to_string());
         } else if let Some(kib) = line.strip_prefix("memory ").and_then(|kib| kib.parse().ok()) {

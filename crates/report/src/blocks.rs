@@ -33,6 +33,7 @@ pub fn block(name: &str, files: &Files) -> Result<String> {
         ("calls", "") => calls(files),
         ("getppid", "") => getppid(files),
         ("build", "") => Ok(comparison(&Recording::read(files, "build")?, "", None)),
+        ("output", "") => output(files),
         ("sizes", "") => sizes(files),
         ("million", "") => Ok(comparison(&Recording::read(files, "million")?, "", None)),
         ("guest", "") => guest(files),
@@ -120,6 +121,15 @@ fn sizes(files: &Files) -> Result<String> {
         rows.push(row);
     }
     Ok(table(&rows))
+}
+
+/// Both ways out of the guest, and the quotient of their medians in a sentence.
+fn output(files: &Files) -> Result<String> {
+    let recording = Recording::read(files, "output")?;
+    let median = |name| Ok::<_, anyhow::Error>(recording.row(name)?.values[0].summary().median);
+    let times = median("by the serial console")? / median("by the port")?;
+    let table = comparison(&recording, "seconds", None);
+    Ok(format!("{table}\nBy the medians, the port is {} times as fast.\n", number(times, 0)))
 }
 
 fn counts(verdicts: &[&str], words: &[&str]) -> Vec<usize> {

@@ -36,6 +36,9 @@ pub fn recording(json: &str, circumstances: Circumstances) -> Result<Recording> 
     let (what, command, columns, rows) = if let Some(measures) = result.get("measures") {
         let rows = list(measures)?.iter().map(measure).collect::<Result<_>>()?;
         ("hello".into(), format!("ukl bench build --rounds {rounds}"), vec!["hello".to_owned()], rows)
+    } else if let Some(ways) = result.get("ways") {
+        let rows = list(ways)?.iter().map(measure).collect::<Result<_>>()?;
+        ("a mebibyte of output".into(), format!("ukl bench output --rounds {rounds}"), vec!["1 MiB".to_owned()], rows)
     } else if let Some(calls) = result.get("calls") {
         let rows = list(calls)?.iter().map(call).collect::<Result<_>>()?;
         ("single operations".into(), "ukl bench calls".into(), both(), rows)

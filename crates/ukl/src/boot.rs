@@ -2,22 +2,24 @@
 
 mod backlog;
 mod nmi;
+mod noise;
 mod panic;
+mod printer;
 mod stdin;
 mod stream;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use formats::console::{self, Control, End};
 
 use crate::base::env::Env;
-use crate::base::error::{fail, Class, Result, EXIT_PANIC, EXIT_TIMEOUT};
+use crate::base::error::{fail, Class, Failure, Result, EXIT_PANIC, EXIT_TIMEOUT};
 use crate::base::run::{Cmd, Shell};
 use crate::base::workdir::{self, ImageDir, RunDir};
 use crate::image::folder::Image;
 use crate::image::initrd;
 use crate::machine::storage::{self, Prepared};
-use crate::machine::{self, Input, Machine, Request};
+use crate::machine::{self, Input, Machine, Output, Request};
 
 use nmi::Injector;
 
@@ -67,6 +69,8 @@ pub struct BootRun {
     pub ends: Vec<Outcome>,
     /// QEMU start to the program's first output, in seconds.
     pub first_output_s: Option<f64>,
+    /// The program's first output to its last, in seconds.
+    pub output_s: Option<f64>,
     /// QEMU start to the moment when the program listened at its port, in seconds.
     pub ready_s: Option<f64>,
     /// QEMU start to QEMU end, in seconds.
@@ -78,12 +82,21 @@ pub struct BootRun {
 }
 
 impl BootRun {
+    /// The exit code of `ukl run`; `None` when the boot itself failed. A fault in the kernel is never a success.
+    pub fn exit_code(&self) -> Option<u8> {
+        match (self.outcome.exit_code(), &self.oops) {
+            (Some(0), Some(_)) => Some(EXIT_PANIC),
+            (code, _) => code,
+        }
+    }
+
     /// Of a dry run, which starts nothing.
     fn none() -> Self {
         BootRun {
             outcome: Outcome::Exited(0),
             ends: Vec::new(),
             first_output_s: None,
+            output_s: None,
             ready_s: None,
             total_s: 0.0,
             oops: None,
@@ -103,8 +116,13 @@ pub fn run(env: &Env, image: &Image, request: &Request) -> Result<BootRun> {
 
 /// As [`run`], with the boot's files in `files`.
 pub fn run_in(env: &Env, image: &Image, request: &Request, files: &RunDir) -> Result<BootRun> {
-    let machine = machine::resolve(env, image, request, Input::of(request), files)?;
+    let machine = machine::resolve(env, image, request, (Input::of(request), Output::of(request)), files)?;
     start(&env.shell, &machine)
+}
+
+/// As [`run`], with input and output on these ways whatever our own are.
+pub fn run_through(env: &Env, image: &Image, request: &Request, ways: (Input, Output)) -> Result<BootRun> {
+    start(&env.shell, &machine::resolve(env, image, request, ways, &image.dir.run())?)
 }
 
 /// Starts `machine` and waits for its end; errors as those of [`run`].
@@ -153,8 +171,7 @@ fn judge(
     cmd: &Cmd,
 ) -> Result<BootRun> {
     let files = &machine.files;
-    let text = String::from_utf8_lossy(&streamed.console);
-    let facts = console::read(&text);
+    let facts = console::read(&String::from_utf8_lossy(&streamed.serial));
     let control = console::control(&streamed.control);
     let ends: Vec<Outcome> = control.runs.iter().filter_map(|run| run.end).map(Outcome::from).collect();
     let oops = match facts.panic {
@@ -166,13 +183,33 @@ fn judge(
         let failure = prepared.failure();
         return Err(failure.unwrap_or_else(|| no_boot(&streamed, files, &cmd.display())).into());
     }
+    if matches!(outcome, Outcome::Exited(_) | Outcome::Signaled(_)) {
+        check_output(&streamed, &control).map_err(|failure| failure.log(files.console()))?;
+    }
     if let Some(what) = control.failed.first() {
         return Err(fail(Class::Boot, format!("the guest failed: {what}")).log(files.console()).into());
     }
-    let first_output_s = streamed.first_output.map(|time| time.as_secs_f64());
+    let seconds = |time: Duration| time.as_secs_f64();
+    let first_output_s = streamed.output_times.map(|(first, _)| seconds(first));
+    let output_s = streamed.output_times.map(|(first, last)| seconds(last - first));
     let ready_s = streamed.ready.map(|time| time.as_secs_f64());
     let total_s = streamed.total.as_secs_f64();
-    Ok(BootRun { outcome, ends, first_output_s, ready_s, total_s, oops, console: streamed.console })
+    Ok(BootRun { outcome, ends, first_output_s, output_s, ready_s, total_s, oops, console: streamed.console })
+}
+
+/// Whether all that programs wrote arrived. Error (class `Boot`): some of it was lost.
+fn check_output(streamed: &stream::Streamed, control: &Control) -> std::result::Result<(), Failure> {
+    let text = match control.output {
+        Some(bytes) if streamed.output < bytes => {
+            format!("{} of {bytes} bytes of output were lost on their way out of the guest", bytes - streamed.output)
+        }
+        // Init waits for the last byte before it ends the machine.
+        None if control.has_output && streamed.end == stream::End::Itself => {
+            "the guest ended before all output had left it".to_owned()
+        }
+        _ => return Ok(()),
+    };
+    Err(fail(Class::Boot, text))
 }
 
 /// How the guest ended, by what ended the stream, the console and init's report.
@@ -199,7 +236,7 @@ fn outcome(
     }
 }
 
-fn no_boot(streamed: &stream::Streamed, files: &RunDir, command: &str) -> crate::base::error::Failure {
+fn no_boot(streamed: &stream::Streamed, files: &RunDir, command: &str) -> Failure {
     let said = String::from_utf8_lossy(&streamed.errors).trim().to_owned();
     let text = match streamed.end {
         stream::End::Stuck => "the guest did not come up in a minute".to_owned(),
@@ -215,6 +252,15 @@ fn no_boot(streamed: &stream::Streamed, files: &RunDir, command: &str) -> crate:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_in_the_kernel_is_no_success() {
+        let run = |outcome| BootRun { outcome, oops: Some("Oops: int3".into()), ..BootRun::none() };
+        assert_eq!(run(Outcome::Exited(0)).exit_code(), Some(EXIT_PANIC));
+        assert_eq!(run(Outcome::Exited(3)).exit_code(), Some(3));
+        assert_eq!(run(Outcome::Signaled(9)).exit_code(), Some(137));
+        assert_eq!(BootRun::none().exit_code(), Some(0));
+    }
 
     #[test]
     fn an_outcome_becomes_the_shells_code() {

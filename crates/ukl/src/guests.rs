@@ -42,6 +42,9 @@ struct Record {
     started_at: u64,
     /// Our process beside QEMU.
     process: Option<Process>,
+    /// It is forgotten when it ends.
+    #[serde(default)]
+    remove: bool,
     /// How it ended.
     end: Option<Ended>,
 }
@@ -282,7 +285,16 @@ mod tests {
         let image = dir.root().join("image");
         let connection =
             Some(Connection { net: Net::User, ip: None, ports: vec![(8080, 80)], queues: 1, ready_port: None });
-        let record = Record { format: FORMAT, image, request, connection, started_at: now() - 5, process, end: None };
+        let record = Record {
+            format: FORMAT,
+            image,
+            request,
+            connection,
+            started_at: now() - 5,
+            process,
+            remove: false,
+            end: None,
+        };
         workdir::create_dir(dir.root()).unwrap();
         write(dir, &record).unwrap();
         std::fs::write(dir.run().control(), control).unwrap();

@@ -21,7 +21,7 @@ use crate::manifest::Storage;
 pub use kind::MachineKind;
 pub use net::{Connection, Endpoint, TapScript};
 pub use qemu::Hardware;
-pub use request::{Accel, Input, Request, What};
+pub use request::{Accel, Input, Output, Request, What};
 pub use resolve::resolve;
 
 /// One boot, decided.
@@ -45,7 +45,9 @@ pub struct Machine {
     pub endpoint: Option<Endpoint>,
     /// How our standard input gets into the guest.
     pub input: Input,
-    /// The console appears on our standard output.
+    /// How the program's output leaves the guest.
+    pub output: Output,
+    /// The program's output appears on our standard output.
     pub attach: bool,
     /// Process 1 is ours, and reports; otherwise it is the program.
     pub has_init: bool,

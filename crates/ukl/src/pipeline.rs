@@ -1,5 +1,7 @@
 //! The stages in a row: what `ukl build` does.
 
+mod stale;
+
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -27,6 +29,8 @@ use crate::program::prefix::{self, Prefixed};
 use crate::program::toolchain::{self, Toolchain};
 use crate::program::userland::Userland;
 use crate::supply::linux_source;
+
+pub use stale::changes;
 
 /// One stage and the time that it took.
 #[derive(Debug, Clone, Serialize)]
@@ -105,6 +109,9 @@ impl Walk<'_> {
     /// From sources to the partial link and the twin.
     fn linked(&mut self) -> Result<Half> {
         let Walk { env, dir, .. } = *self;
+        if !env.shell.dry_run {
+            workdir::create_dir(dir.twin().parent().unwrap_or(dir.root()))?;
+        }
         let find = || Ok(Made::found(toolchain::find(&env.shell, &self.manifest.compiler)?));
         let toolchain = self.clock.stage("toolchain", find)?.value;
         let sysroot = self.clock.stage("sysroot", || musl::build(env, &toolchain))?;
@@ -147,8 +154,6 @@ impl Walk<'_> {
             let (prefixed, archive) = (prefix::planned(&linked, dir), archive::planned(&linked, dir));
             return Ok(Program { userland, linked, prefixed, archive });
         }
-        // Until here a failure leaves the last image as it was; from here on it is taken apart.
-        dir.invalidate()?;
         let prefixed = self.clock.stage("prefix", || Ok(Made::found(prefix::prefix(&linked, dir)?)))?;
         let members = exported.map(|exported| exported.value.members).unwrap_or_default();
         let archived = || Ok(Made::found(archive::archive(&prefixed, &members, dir)?));
@@ -173,8 +178,8 @@ impl Walk<'_> {
         self.clock.stage("exports", || exports::build(env, &side, progress))
     }
 
-    /// From a manifest to a complete image.
-    fn image(&mut self) -> Result<Image> {
+    /// From a manifest to a complete image, which takes the place of the last one at `place`.
+    fn image(&mut self, place: &ImageDir) -> Result<Image> {
         let Program { userland, archive, .. } = self.program()?;
         let toolchain = &userland.toolchain;
         let (patched, configured) = self.configured(toolchain)?;
@@ -187,9 +192,9 @@ impl Walk<'_> {
         let (archive, patched, configured) = (&archive.value, &patched.value, &configured.value);
         let parts = Parts { manifest, toolchain, archive, patched, configured, kernel: &kernel, initrd: &initrd };
         if env.shell.dry_run {
-            return Ok(Image { dir: dir.clone(), info: folder::describe(&parts, Default::default()) });
+            return Ok(Image { dir: place.clone(), info: folder::describe(&parts, Default::default()) });
         }
-        Ok(clock.stage("image", || Ok(Made::found(folder::assemble(&parts, dir)?)))?.value)
+        Ok(clock.stage("image", || Ok(Made::found(folder::assemble(&parts, place)?)))?.value)
     }
 }
 
@@ -204,11 +209,13 @@ pub fn twin(env: &Env, manifest: &Manifest, dir: &ImageDir, clock: &mut Clock) -
         return Err(failure.hint("`ukl run --twin` runs it in ring 3 of its own kernel").into());
     }
     let before = workdir::hash_file(&dir.twin()).ok();
-    let linked = Walk { env, manifest, dir, clock, progress: &mut |_| () }.linked()?.linked;
-    if !linked.pending && workdir::hash_file(&linked.twin).ok() != before {
+    let next = &dir.next();
+    let linked = Walk { env, manifest, dir: next, clock, progress: &mut |_| () }.linked()?.linked;
+    if !env.shell.dry_run && workdir::hash_file(&linked.twin).ok() != before {
         dir.invalidate()?;
+        dir.publish(&[linked.value.twin])?;
     }
-    Ok(linked.value.twin)
+    Ok(dir.twin())
 }
 
 /// From sources to `UKL.a` and the twin; `progress` hears of the kernel's objects, if the program needs them before it
@@ -234,5 +241,6 @@ pub fn image(
     clock: &mut Clock,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Image> {
-    Walk { env, manifest, dir, clock, progress }.image()
+    // A stage that fails leaves the last image as it was.
+    Walk { env, manifest, dir: &dir.next(), clock, progress }.image(dir)
 }

@@ -38,6 +38,7 @@ mod cache;
 mod completions;
 mod man;
 mod cli;
+mod foreign;
 
 use std::ffi::OsString;
 
@@ -69,6 +70,9 @@ pub fn main() -> u8 {
         Err(error) => {
             // A closed pipe is the only way in which this fails.
             let _ = error.print();
+            if let Some(hint) = foreign::hint(&error) {
+                term::say(&format!("\nhint: {hint}"));
+            }
             return error.exit_code() as u8;
         }
     };
@@ -152,7 +156,7 @@ fn print_object(shell: &Shell, mut object: Value) -> Result<()> {
 }
 
 fn report(name: &str, global: Global, shell: &Shell, error: &anyhow::Error) -> u8 {
-    let (text, code) = error::render(error);
+    let (text, code) = error::render_with(error, global.verbose);
     let text = text.strip_prefix("error:").map_or(text.clone(), |rest| term::paint("1;31", "error:") + rest);
     term::say(&text);
     if global.json {

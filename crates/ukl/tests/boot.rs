@@ -345,3 +345,138 @@ fn an_interrupt_ends_the_guest_and_leaves_nothing() {
     let left = processes_with(&format!("path={}", image.dir.control().display()));
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// The image of `output.c`, and the turn to boot it.
+fn output_image() -> (Own, MutexGuard<'static, ()>) {
+    static IMAGE: OnceLock<Image> = OnceLock::new();
+    let turn = world::turn();
+    let image = IMAGE.get_or_init(|| built(&manifest_of("output.c")).unwrap_or_else(|error| panic!("{error}")));
+    (own(image), turn)
+}
+
+/// `ukl run` of that image, with its output in pipes.
+fn piped(image: &Image, options: &[&str], args: &[&str]) -> std::process::Child {
+    let mut ukl = Process::new(UKL);
+    ukl.args(["run", "--accel", "tcg"]).args(options).arg("--out").arg(image.dir.root()).arg("--").args(args);
+    ukl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn a_reader_that_pauses_longer_than_the_time_limit_gets_every_byte() {
+    let (image, _turn) = output_image();
+    let mut ukl = piped(&image, &["--timeout", "60"], &["2"]);
+    // Nothing is read before the limit is long over; the pipe holds a thirtieth of it.
+    std::thread::sleep(Duration::from_secs(65));
+    let mut got = Vec::new();
+    ukl.stdout.take().unwrap().read_to_end(&mut got).unwrap();
+    let code = ukl.wait().unwrap().code();
+    let block: Vec<u8> = (0..1 << 20).map(|i: u32| ((i * 7 + i / 256) & 255) as u8).collect();
+    assert_eq!((got.len(), code), (2 << 20, Some(0)));
+    assert!(got == block.repeat(2), "the same bytes");
+}
+
+#[test]
+fn a_timer_that_interrupts_every_call_costs_no_output() {
+    let (image, _turn) = output_image();
+    let done = piped(&image, &["--timeout", "300"], &["timer"]).wait_with_output().unwrap();
+    let want: String = (0..30000).map(|i| format!("line {i}\n")).collect();
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(done.stdout == want.as_bytes(), "{} of {} bytes", done.stdout.len(), want.len());
+}
+
+#[test]
+fn the_program_sees_a_pipe_where_we_have_one_and_a_terminal_where_nobody_reads_at_once() {
+    let (image, _turn) = output_image();
+    let done = piped(&image, &["--timeout", "300"], &["streams"]).wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_eq!(text, "terminals 0 0 0\nopened again\nan error\n", "{}", String::from_utf8_lossy(&done.stderr));
+    let alone = run(&image, &options(What::Both(args(&["streams"]))));
+    assert_eq!(self::text(&alone), "terminals 0 1 1\nopened again\nan error\n".repeat(2));
+    assert_eq!(alone.ends, [Outcome::Exited(0), Outcome::Exited(0)]);
+}
+
+#[test]
+fn process_1_gets_whole_arguments_or_does_not_start_and_says_no_farewell() {
+    let (image, _turn) = image();
+    let long = "x".repeat(3000);
+    let (output, code) = with_input(&image, &["--pid1", "--", &long], b"");
+    assert_eq!((output.len(), code), (0, Some(2)));
+    let many: Vec<&str> = ["--pid1", "--"].into_iter().chain(["0"; 33]).collect();
+    assert_eq!(with_input(&image, &many, b"").1, Some(2));
+    let (output, code) = with_input(&image, &["--pid1", "--", "0"], b"");
+    assert_eq!((String::from_utf8_lossy(&output).trim_end(), code), ("cpus 1 args 1", Some(0)));
+    // The log has all of it.
+    assert!(std::fs::read_to_string(image.dir.console()).unwrap().contains("exitcode=0x00000000"));
+}
+
+#[test]
+fn a_shell_leaves_the_terminal_as_it_was_and_a_reset_is_no_success() {
+    let (image, _turn) = image();
+    if !Path::new("/bin/busybox").exists() {
+        eprintln!("skip: busybox-static is not installed");
+        return;
+    }
+    let (mut master, slave) = terminal();
+    let facts = |slave: &std::fs::File| {
+        use std::os::fd::AsRawFd;
+        // SAFETY: an all-zero termios is a valid value; both calls only look.
+        unsafe {
+            let mut settings: libc::termios = std::mem::zeroed();
+            libc::tcgetattr(slave.as_raw_fd(), &mut settings);
+            (settings.c_lflag, settings.c_iflag, settings.c_oflag, libc::fcntl(slave.as_raw_fd(), libc::F_GETFL))
+        }
+    };
+    let before = facts(&slave);
+    let mut shell = |limit: &str, typed: &[u8]| {
+        let mut ukl = Process::new(UKL);
+        ukl.args(["run", "--accel", "tcg", "--shell", "--timeout", limit, "--out"]).arg(image.dir.root());
+        ukl.stdin(slave.try_clone().unwrap()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = ukl.spawn().unwrap();
+        master.write_all(typed).unwrap();
+        let done = child.wait_with_output().unwrap();
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    assert_eq!(shell("6", b"").0, Some(124));
+    assert_eq!(facts(&slave), before, "O_NONBLOCK and the modes of the terminal");
+    let (code, said) = shell("240", b"sleep 1; reboot -f\n");
+    assert_eq!(code, Some(123), "{said}");
+    assert!(said.contains("no exit status") && said.contains("`exit` ends a shell"), "{said}");
+    assert_eq!(facts(&slave), before);
+}
+
+/// Both ends of a new pseudo terminal.
+fn terminal() -> (std::fs::File, std::fs::File) {
+    use std::os::fd::FromRawFd;
+    let (mut master, mut slave) = (0, 0);
+    let null = std::ptr::null_mut();
+    // SAFETY: openpty fills both numbers, which nobody else owns.
+    unsafe {
+        assert_eq!(libc::openpty(&mut master, &mut slave, null, null.cast(), null.cast()), 0);
+        (std::fs::File::from_raw_fd(master), std::fs::File::from_raw_fd(slave))
+    }
+}
+
+#[test]
+fn a_build_that_fails_late_leaves_the_last_image_and_run_says_that_it_is_old() {
+    let world = world::World::booting();
+    let good = "#include <stdio.h>\nint main(void) { puts(\"good\"); return 0; }\n";
+    world.write("ukl.toml", "name = \"late\"\nsources = [\"a.c\"]\n");
+    world.write("a.c", good);
+    let build = |want| assert_eq!(world.ukl(&["build"]).code, Some(want));
+    let run = || world.ukl(&["run", "--accel", "tcg", "--timeout", "300"]);
+    build(0);
+    let done = run();
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "good\n"), "{done:?}");
+    assert!(!done.err.contains("older than"), "{done:?}");
+    // The RAM disk comes after the kernel.
+    world.write("ukl.toml", "name = \"late\"\nsources = [\"a.c\"]\n[[files]]\nsrc = \"gone\"\ndst = \"/gone\"\n");
+    world.write("a.c", &good.replace("good", "bad"));
+    assert_ne!(world.ukl(&["build"]).code, Some(0));
+    world.write("ukl.toml", "name = \"late\"\nsources = [\"a.c\"]\nmachine.memory = \"96M\"\n");
+    let done = run();
+    assert_eq!((done.code, done.out.as_str()), (Some(0), "good\n"), "{done:?}");
+    assert!(done.err.contains("the image is older than its sources (ukl.toml: memory changed, and "), "{done:?}");
+    build(0);
+    let done = run();
+    assert!(done.out == "bad\n" && !done.err.contains("older than"), "{done:?}");
+}

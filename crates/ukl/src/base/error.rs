@@ -122,6 +122,9 @@ pub struct Description {
     pub code: u8,
 }
 
+/// Begins the message when our own output cannot be written.
+pub const STDOUT_FAILED: &str = "failed to write to standard output";
+
 const DISK_FULL: &str = "the disk is full; `ukl cache prune` removes what no build used lately";
 
 /// Whose fault `error` is, and what there is to say about it.
@@ -134,7 +137,7 @@ pub fn describe(error: &anyhow::Error) -> Description {
     let mut class = failure.map(|f| f.class).or_else(refused);
     let mut hint = failure.and_then(|f| f.hint.clone());
     // Compilers and linkers report it in these words too, and the program is not to blame for that.
-    if message.contains("No space left on device") {
+    if message.contains("No space left on device") && !message.contains(STDOUT_FAILED) {
         (class, hint) = (Some(Class::Host), Some(DISK_FULL.into()));
     }
     Description {
@@ -149,9 +152,15 @@ pub fn describe(error: &anyhow::Error) -> Description {
 
 /// The whole message for the user and the exit code.
 pub fn render(error: &anyhow::Error) -> (String, u8) {
+    render_with(error, true)
+}
+
+/// As [`render`]; unless `whole`, a long command without its middle, so that what follows stays on the screen.
+pub fn render_with(error: &anyhow::Error, whole: bool) -> (String, u8) {
     let described = describe(error);
     let mut text = format!("error: {}\n  blame   {}", described.message, described.blame);
     if let Some(command) = &described.command {
+        let command = if whole { command.clone() } else { shorten(command) };
         text.push_str(&format!("\n  command {command}"));
     }
     if let Some(log) = &described.log {
@@ -162,6 +171,20 @@ pub fn render(error: &anyhow::Error) -> (String, u8) {
         text.push_str(&format!("\n  hint    {}", hint.replace('\n', "\n          ")));
     }
     (text, described.code)
+}
+
+/// So long a command may be before what follows is pushed off the screen.
+const COMMAND_MAX: usize = 200;
+
+/// A long command without its middle; `-v`, the log and `--json` have all of it.
+fn shorten(command: &str) -> String {
+    let length = command.chars().count();
+    if length <= COMMAND_MAX {
+        return command.to_owned();
+    }
+    let head: String = command.chars().take(COMMAND_MAX - 60).collect();
+    let tail: String = command.chars().skip(length - 40).collect();
+    format!("{head} … {tail} ({length} characters: `-v` shows all)")
 }
 
 /// "Did you mean": the word of `known` that looks most like `got`, if any does.
@@ -184,6 +207,17 @@ mod tests {
             "error: compiling: no such file\n  blame   app\n  command $ cc\n  log     /l\n  hint    check"
         );
         assert_eq!(code, 121);
+    }
+
+    #[test]
+    fn a_long_command_leaves_log_and_hint_on_the_screen() {
+        let command = format!("cc {}end", "-I/some/where ".repeat(100));
+        let (text, _) = render_with(&fail(Class::App, "no").command(command).log("/l").hint("h").into(), false);
+        assert!(text.len() < 400 && text.contains("\n  log     /l\n  hint    h"), "{text}");
+        assert!(
+            text.contains("  command cc -I/some/where") && text.contains("end (1406 characters: `-v` shows all)"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod interrupt;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -44,6 +45,7 @@ pub struct Cmd {
     probe: bool,
     arg0: Option<OsString>,
     inherits: Inherits,
+    output: Option<i32>,
 }
 
 /// What a program gets of our own environment.
@@ -109,7 +111,14 @@ impl Cmd {
             probe: false,
             arg0: None,
             inherits: Inherits::Chosen,
+            output: None,
         }
+    }
+
+    /// The program writes to this file descriptor as well, which a shell can name; see [`Shell::spawn_with`].
+    pub fn output(mut self, fd: i32) -> Self {
+        self.output = Some(fd);
+        self
     }
 
     /// What the program is told that its name is.
@@ -207,6 +216,7 @@ impl Cmd {
         }
         words.push(quote(&self.program));
         words.extend(self.args.iter().map(|a| quote(a)));
+        words.extend(self.output.map(|fd| format!("{fd}>&1")));
         words.join(" ")
     }
 
@@ -366,13 +376,56 @@ impl Shell {
     ///
     /// It shares our terminal and process group and dies with the thread that started it.
     pub fn spawn(&self, cmd: &Cmd, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Option<Child>> {
+        self.spawn_with(cmd, (stdin, stdout, stderr), None)
+    }
+
+    /// As [`Shell::spawn`]; `output` is what the command finds at the descriptor that it named with [`Cmd::output`].
+    pub fn spawn_with(
+        &self,
+        cmd: &Cmd,
+        (stdin, stdout, stderr): (Stdio, Stdio, Stdio),
+        output: Option<OwnedFd>,
+    ) -> Result<Option<Child>> {
         if !self.announce(cmd)? {
             return Ok(None);
         }
-        let child = spawn(cmd, cmd.command().stdin(stdin).stdout(stdout).stderr(stderr))?;
+        let mut command = cmd.command();
+        if let (Some(fd), Some(output)) = (cmd.output, output) {
+            give(&mut command, fd, &output)?;
+        }
+        let child = spawn(cmd, command.stdin(stdin).stdout(stdout).stderr(stderr))?;
         interrupt::Live::new(child.id() as i32).forget();
         Ok(Some(child))
     }
+}
+
+/// Lets the command find `output` at the descriptor `fd`.
+fn give(command: &mut Command, fd: i32, output: &OwnedFd) -> Result<()> {
+    // SAFETY: fcntl takes plain integers; a descriptor that it returns is nobody else's.
+    let copy = unsafe {
+        let copy = libc::fcntl(output.as_raw_fd(), libc::F_DUPFD_CLOEXEC, fd);
+        (copy >= 0).then(|| OwnedFd::from_raw_fd(copy)).ok_or_else(std::io::Error::last_os_error)?
+    };
+    // By now somebody of ours has the number, so the pipe by which the child tells of an error has another one.
+    let put = move || {
+        let number = copy.as_raw_fd();
+        // SAFETY: both calls are async-signal-safe and take plain integers.
+        let done = unsafe {
+            if number == fd {
+                libc::fcntl(fd, libc::F_SETFD, 0)
+            } else {
+                libc::dup2(number, fd)
+            }
+        };
+        if done < 0 {
+            Err(std::io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    };
+    // SAFETY: the closure allocates nothing and calls async-signal-safe functions only.
+    unsafe { command.pre_exec(put) };
+    Ok(())
 }
 
 /// Starts `cmd` in a session of its own, without input and with its output in `log`: it lives on when we end.

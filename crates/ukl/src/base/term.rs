@@ -1,12 +1,17 @@
 //! The terminal: data goes to standard output, everything else to standard error, and neither may panic.
 
+mod lent;
+
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::base::error::Result;
+use crate::base::error::{Result, STDOUT_FAILED};
+
+pub use lent::{lend, put_back, Lent};
 
 /// When to colour messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +57,12 @@ pub fn out(text: &str) -> Result<()> {
 /// [`out`] for what need not be text: a guest's console.
 pub fn out_bytes(bytes: &[u8]) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(bytes)?;
-    stdout.flush()?;
-    Ok(())
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).context(STDOUT_FAILED)
+}
+
+/// Prints bytes as they are on standard error; one that nobody reads is no reason to stop.
+pub fn error_bytes(bytes: &[u8]) {
+    drop(std::io::stderr().lock().write_all(bytes));
 }
 
 /// Shows a command: it is data of a dry run, and progress otherwise.

@@ -100,17 +100,46 @@ impl Cache {
 #[derive(Debug, Clone)]
 pub struct ImageDir {
     root: PathBuf,
+    /// Where the parts of the image are.
+    parts: PathBuf,
 }
 
 impl ImageDir {
     /// The folder `root`, which may not exist yet.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        ImageDir { root: root.into() }
+        let root = root.into();
+        ImageDir { parts: root.clone(), root }
     }
 
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The same folder while the next image is made: its parts lie beside those of the last one, which stays whole
+    /// until [`ImageDir::publish`].
+    pub fn next(&self) -> ImageDir {
+        ImageDir { root: self.root.clone(), parts: self.stage("next") }
+    }
+
+    /// Puts these parts of the next image in the place of the last one's, the last of them at the very end.
+    pub fn publish(&self, parts: &[PathBuf]) -> Result<()> {
+        let Some((last, others)) = parts.split_last() else { return Ok(()) };
+        let place = |part: &PathBuf| self.root.join(part.file_name().unwrap_or_default());
+        remove_file(&place(last))?;
+        for part in others.iter().chain([last]) {
+            let place = place(part);
+            let beside = place.with_extension("next");
+            remove_file(&beside)?;
+            // Every part is written whole and renamed into place: two names of one file never see it change.
+            match fs::hard_link(part, &beside) {
+                Ok(()) => {
+                    fs::rename(&beside, &place).with_context(|| format!("failed to replace `{}`", place.display()))?
+                }
+                Err(_) => copy_atomic(part, &place)?,
+            }
+        }
+        Ok(())
     }
 
     /// Waits until no other build works on this image; the lock ends with the returned value.
@@ -133,37 +162,37 @@ impl ImageDir {
 
     /// The compressed kernel that a boot loader starts.
     pub fn bzimage(&self) -> PathBuf {
-        self.root.join("bzImage")
+        self.parts.join("bzImage")
     }
 
     /// The linked kernel with symbols, as an ELF file.
     pub fn vmlinux(&self) -> PathBuf {
-        self.root.join("vmlinux")
+        self.parts.join("vmlinux")
     }
 
     /// The initial RAM disk.
     pub fn initrd(&self) -> PathBuf {
-        self.root.join("initrd.cpio.lz4")
+        self.parts.join("initrd.cpio.lz4")
     }
 
     /// The archive of the partially linked, prefixed program.
     pub fn archive(&self) -> PathBuf {
-        self.root.join("UKL.a")
+        self.parts.join("UKL.a")
     }
 
     /// The same program as an ordinary static executable for ring 3.
     pub fn twin(&self) -> PathBuf {
-        self.root.join("twin")
+        self.parts.join("twin")
     }
 
     /// The kernel's configuration.
     pub fn kernel_config(&self) -> PathBuf {
-        self.root.join("kernel.config")
+        self.parts.join("kernel.config")
     }
 
     /// What was built from what: names, versions, hashes (JSON).
     pub fn manifest(&self) -> PathBuf {
-        self.root.join("image.json")
+        self.parts.join("image.json")
     }
 
     /// Forgets that the folder holds a complete image, before a part of it is replaced.

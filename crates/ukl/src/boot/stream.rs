@@ -1,28 +1,36 @@
-//! One run of QEMU: the console to our standard output and to its log, the time limit, Ctrl-C.
+//! One run of QEMU: what the guest writes to our standard streams and to a log, the time limit, Ctrl-C.
 
 use std::fs::File;
-use std::io::{IsTerminal, Read, Write};
-use std::process::{Child, ChildStdout, ExitStatus, Stdio};
-use std::sync::mpsc::{channel, Receiver, RecvTimeoutError, Sender};
+use std::io::{PipeReader, Read, Write};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{channel, sync_channel, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
-use formats::console;
+use formats::console::{self, Control};
 
 use crate::base::error::Result;
-use crate::base::run::{drain, Cmd, Shell};
+use crate::base::run::{drain, interrupted, Cmd, Shell};
 use crate::base::term;
-use crate::machine::{Endpoint, Input, Machine};
+use crate::machine::{Endpoint, Input, Machine, Output};
 
+use super::noise::{self, Farewell};
+use super::printer::Printer;
 use super::{backlog, stdin};
 
 /// What a run of QEMU left.
 pub(super) struct Streamed {
+    /// Everything that the guest wrote, in the order of its arrival.
     pub(super) console: Vec<u8>,
+    /// The serial port alone: where programs have a port of their own, the kernel's messages.
+    pub(super) serial: Vec<u8>,
+    /// How many bytes came through the programs' own port.
+    pub(super) output: u64,
     pub(super) control: String,
     pub(super) errors: Vec<u8>,
     pub(super) status: ExitStatus,
     pub(super) end: End,
-    pub(super) first_output: Option<Duration>,
+    /// When the program's first bytes arrived, and its last.
+    pub(super) output_times: Option<(Duration, Duration)>,
     pub(super) ready: Option<Duration>,
     pub(super) total: Duration,
 }
@@ -36,10 +44,25 @@ pub(super) enum End {
     Timeout,
     /// The guest's init did not begin.
     Stuck,
+    /// Everything had been reported, and QEMU did not end.
+    Over,
 }
 
 /// A guest that comes up at all needs seconds at most, on the slowest machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long QEMU may take to end after init's last word.
+const LINGER: Duration = Duration::from_secs(5);
+/// The same after the last program's end, when that is all that was reported: init waits up to 3 s for connections.
+const LINGER_LONG: Duration = Duration::from_secs(15);
+/// The same when disks or shares have to be written.
+const LINGER_WRITING: Duration = Duration::from_secs(120);
+
+/// How long the reader of our standard output has after the time limit.
+const LATE_READER: Duration = Duration::from_secs(5);
+
+/// A message of the kernel takes less to arrive.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// QEMU has opened its ports long before.
 const LONG_UP: Duration = Duration::from_secs(2);
@@ -57,14 +80,18 @@ const WHILE: Duration = Duration::from_secs(30);
 /// Runs QEMU to its end, or to ours; says when the program answers.
 pub(super) fn run(shell: &Shell, cmd: &Cmd, machine: &Machine) -> Result<Streamed> {
     let route = machine.input;
-    let _terminal = Terminal::save(route == Input::Terminal);
+    let _terminal = (route == Input::Terminal).then(term::lend);
     let input = match route {
         Input::None => Stdio::null(),
         Input::Terminal => Stdio::inherit(),
         Input::Lines | Input::Port => Stdio::piped(),
     };
     let start = Instant::now();
-    let child = shell.spawn(cmd, input, Stdio::piped(), Stdio::piped())?;
+    let (output, to) = match machine.output {
+        Output::Console => (None, None),
+        Output::Terminal | Output::Pipe => std::io::pipe().map(|(from, to)| (Some(from), Some(to.into())))?,
+    };
+    let child = shell.spawn_with(cmd, (input, Stdio::piped(), Stdio::piped()), to)?;
     let mut guest = Guest(child.ok_or_else(|| anyhow::anyhow!("nothing is started in a dry run"))?);
     let errors = drain(guest.0.stderr.take());
     let (begin, begun) = channel();
@@ -73,23 +100,25 @@ pub(super) fn run(shell: &Shell, cmd: &Cmd, machine: &Machine) -> Result<Streame
         Some(pipe) => stdin::type_lines(pipe, begun),
         None => {}
     }
-    let console = reader(guest.0.stdout.take(), start);
+    let chunks = read_all(guest.0.stdout.take(), output, start);
     let mut watch = Watch::new(machine, start, begin, guest.0.id())?;
-    let end = watch.until_the_end(&console)?;
-    if end != End::Itself || crate::base::run::interrupted() {
+    let end = watch.until_the_end(&chunks)?;
+    if end != End::Itself || interrupted() {
         guest.kill();
     }
     let status = guest.0.wait()?;
     let total = start.elapsed();
-    anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
-    watch.look_at_control()?;
+    anyhow::ensure!(!interrupted(), "interrupted");
+    watch.finish(&chunks, end)?;
     Ok(Streamed {
         console: watch.console,
+        serial: watch.serial,
+        output: watch.received,
         control: watch.control_text,
         errors: errors.join().unwrap_or_default(),
         status,
         end,
-        first_output: watch.first_output,
+        output_times: watch.output_times,
         ready: watch.ready,
         total,
     })
@@ -112,10 +141,34 @@ impl Drop for Guest {
     }
 }
 
+/// Where bytes come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The first serial port.
+    Serial,
+    /// The programs' own port.
+    Output,
+}
+
+/// Bytes that arrived, and when.
+struct Chunk {
+    source: Source,
+    time: Duration,
+    bytes: Vec<u8>,
+}
+
 /// What is known about the guest so far.
 struct Watch {
-    attach: bool,
-    /// In the background a guest may say more than memory holds: the end is enough.
+    /// What the guest writes appears on our standard streams.
+    printer: Option<Printer>,
+    /// Programs have a port of their own; the serial port is the kernel's.
+    has_output: bool,
+    /// Process 1 is the program: its end is a panic.
+    farewell: Option<Farewell>,
+    /// How long QEMU may linger after the last program's end.
+    linger: Duration,
+    programs: usize,
+    /// Of what nobody asks for again, the end is enough.
     is_bounded: bool,
     start: Instant,
     deadline: Option<Instant>,
@@ -123,8 +176,17 @@ struct Watch {
     log: File,
     control: File,
     control_text: String,
+    said: Control,
     console: Vec<u8>,
-    first_output: Option<Duration>,
+    serial: Vec<u8>,
+    /// The kernel's line that has no end yet.
+    line: Vec<u8>,
+    received: u64,
+    /// Since when there is nothing more to come.
+    over: Option<Instant>,
+    /// When something arrived last.
+    arrived: Instant,
+    output_times: Option<(Duration, Duration)>,
     /// Where the program can be reached, and when it could.
     endpoint: Option<Endpoint>,
     ready: Option<Duration>,
@@ -139,16 +201,26 @@ impl Watch {
     fn new(machine: &Machine, start: Instant, begin: Sender<()>, qemu: u32) -> Result<Self> {
         let files = &machine.files;
         Ok(Watch {
-            attach: machine.attach,
-            is_bounded: files.pipe().is_some(),
+            printer: machine.attach.then(Printer::start),
+            has_output: machine.output != Output::Console,
+            farewell: (!machine.has_init).then(Farewell::default),
+            linger: if machine.storage.is_empty() { LINGER_LONG } else { LINGER_WRITING },
+            programs: machine.programs,
+            is_bounded: files.pipe().is_some() || machine.attach,
             start,
             deadline: machine.timeout.map(|limit| start + limit),
             boot_deadline: start + BOOT_LIMIT,
             log: File::create(files.console())?,
             control: File::open(files.control())?,
             control_text: String::new(),
+            said: Control::default(),
             console: Vec::new(),
-            first_output: None,
+            serial: Vec::new(),
+            line: Vec::new(),
+            received: 0,
+            over: None,
+            arrived: start,
+            output_times: None,
             endpoint: machine.endpoint.clone(),
             ready: None,
             narrow: Some(qemu),
@@ -158,18 +230,32 @@ impl Watch {
         })
     }
 
-    /// Passes the console on until it ends, or until a limit has passed.
-    fn until_the_end(&mut self, console: &Receiver<(Duration, Vec<u8>)>) -> Result<End> {
+    /// Passes on what the guest writes until it ends, or until a limit has passed.
+    fn until_the_end(&mut self, chunks: &Receiver<Chunk>) -> Result<End> {
         loop {
             let tick = if self.start.elapsed() < WHILE { TICK } else { SLOW_TICK };
-            match console.recv_timeout(tick) {
-                Ok((time, bytes)) => self.take(time, &bytes)?,
-                Err(RecvTimeoutError::Timeout) => self.look_at_control()?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(End::Itself),
+            if self.printer.as_ref().is_some_and(Printer::is_full) {
+                // The guest waits with us for our reader.
+                self.over = None;
+                std::thread::sleep(TICK);
+                self.look_at_control()?;
+            } else {
+                match chunks.recv_timeout(tick) {
+                    Ok(chunk) => self.take(&chunk)?,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.show_held(PATIENCE)?;
+                        self.look_at_control()?;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return Ok(End::Itself),
+                }
             }
+            self.printer.as_mut().map_or(Ok(()), Printer::check)?;
             let now = Instant::now();
-            if crate::base::run::interrupted() {
+            if interrupted() {
                 return Ok(End::Itself);
+            }
+            if self.is_over(now) {
+                return Ok(End::Over);
             }
             if self.deadline.is_some_and(|deadline| now >= deadline) {
                 return Ok(End::Timeout);
@@ -181,21 +267,91 @@ impl Watch {
         }
     }
 
-    fn take(&mut self, time: Duration, bytes: &[u8]) -> Result<()> {
+    /// Everything was reported long ago, and QEMU runs still: a reset can get lost.
+    fn is_over(&mut self, now: Instant) -> bool {
+        let ended = self.said.runs.iter().filter(|run| run.end.is_some()).count();
+        let has_all = self.said.output.is_none_or(|bytes| self.received >= bytes);
+        let limit = match self.said.ended {
+            true if has_all => LINGER,
+            _ if self.waits_for_run && ended >= self.programs => self.linger,
+            _ => return false,
+        };
+        now.duration_since(*self.over.get_or_insert(now)) >= limit
+    }
+
+    /// Takes what arrived before QEMU ended, and waits for the reader of our standard output.
+    fn finish(&mut self, chunks: &Receiver<Chunk>, end: End) -> Result<()> {
+        while let Ok(chunk) = chunks.recv() {
+            self.take(&chunk)?;
+        }
+        let rest = std::mem::take(&mut self.line);
+        self.keep(&rest, Source::Serial)?;
+        self.show_held(Duration::ZERO)?;
+        self.look_at_control()?;
+        let limit = (end == End::Timeout).then_some(LATE_READER);
+        self.printer.take().map_or(Ok(()), |printer| printer.finish(limit))
+    }
+
+    /// Shows what was held back in case that more follows, once nothing has for a while.
+    fn show_held(&mut self, patience: Duration) -> Result<()> {
+        if self.arrived.elapsed() < patience {
+            return Ok(());
+        }
+        match (&mut self.printer, &mut self.farewell) {
+            (Some(printer), Some(farewell)) => printer.print(&farewell.rest()),
+            _ => Ok(()),
+        }
+    }
+
+    fn take(&mut self, chunk: &Chunk) -> Result<()> {
         // The guest reports that a program begins before the program can write: look there first.
         self.look_at_control()?;
-        if self.first_output.is_none() && (self.begin.is_none() || !self.waits_for_run) {
-            self.first_output = Some(time);
+        self.over = None;
+        self.arrived = Instant::now();
+        let is_programs = chunk.source == Source::Output || !self.has_output;
+        if is_programs && (self.begin.is_none() || !self.waits_for_run) {
+            let first = self.output_times.map_or(chunk.time, |(first, _)| first);
+            self.output_times = Some((first, chunk.time));
+        }
+        if chunk.source == Source::Output {
+            // What follows the last byte is there to push the others out of the guest.
+            let left = self.said.output.map_or(u64::MAX, |bytes| bytes.saturating_sub(self.received));
+            let bytes = &chunk.bytes[..chunk.bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            self.received += bytes.len() as u64;
+            return self.keep(bytes, Source::Output);
+        }
+        if !self.has_output {
+            return self.keep(&chunk.bytes, Source::Serial);
+        }
+        // Whole lines of the kernel: the program's output may not come between their halves.
+        self.line.extend_from_slice(&chunk.bytes);
+        let end = self.line.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let lines: Vec<u8> = self.line.drain(..end).collect();
+        self.keep(&lines, Source::Serial)
+    }
+
+    /// Writes to the log and our own streams, and remembers for the verdict.
+    fn keep(&mut self, bytes: &[u8], source: Source) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
         }
         self.log.write_all(bytes)?;
-        self.console.extend_from_slice(bytes);
-        if self.is_bounded && self.console.len() > 2 * CONSOLE_END {
-            self.console.drain(..self.console.len() - CONSOLE_END);
+        let serial = (source == Source::Serial).then_some(&mut self.serial);
+        for kept in [Some(&mut self.console), serial].into_iter().flatten() {
+            kept.extend_from_slice(bytes);
+            if self.is_bounded && kept.len() > 2 * CONSOLE_END {
+                kept.drain(..kept.len() - CONSOLE_END);
+            }
         }
-        if self.attach {
-            term::out_bytes(bytes)?;
+        match (&mut self.printer, &mut self.farewell) {
+            (Some(printer), Some(farewell)) => printer.print(&farewell.pass(bytes)),
+            (Some(printer), None) if source == Source::Output || !self.has_output => printer.print(bytes),
+            (Some(_), None) => {
+                term::error_bytes(&noise::without(bytes));
+                Ok(())
+            }
+            (None, _) => Ok(()),
         }
-        Ok(())
     }
 
     fn look_at_control(&mut self) -> Result<()> {
@@ -203,6 +359,7 @@ impl Watch {
         // QEMU empties the file when it starts; before that there is nothing in it.
         if self.control.read_to_end(&mut bytes)? > 0 {
             self.control_text.push_str(&String::from_utf8_lossy(&bytes));
+            self.said = console::control(&self.control_text);
             self.look_for_ready();
         }
         // What the guest says shows that QEMU is up, with all its ports; a program that is process 1 may say nothing.
@@ -221,55 +378,43 @@ impl Watch {
     }
 
     fn look_for_ready(&mut self) {
-        let control = console::control(&self.control_text);
-        if self.ready.is_some() || !control.ready {
+        if self.ready.is_some() || !self.said.ready {
             return;
         }
         let time = self.start.elapsed();
         self.ready = Some(time);
-        if let Some(endpoint) = self.endpoint.as_ref().and_then(|endpoint| endpoint.text(&control)) {
+        if let Some(endpoint) = self.endpoint.as_ref().and_then(|endpoint| endpoint.text(&self.said)) {
             term::say(&format!("ready: {endpoint} answers after {:.1} s", time.as_secs_f64()));
         }
     }
 }
 
-/// Sends what arrives, with its time since `start`.
-fn reader(pipe: Option<ChildStdout>, start: Instant) -> Receiver<(Duration, Vec<u8>)> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        let Some(mut pipe) = pipe else { return };
-        let mut bytes = vec![0; 65536];
-        while let Ok(n) = pipe.read(&mut bytes) {
-            if n == 0 || sender.send((start.elapsed(), bytes[..n].to_vec())).is_err() {
-                break;
-            }
-        }
-    });
+/// So many chunks may wait for us; then QEMU waits, and with it the guest.
+const CHUNKS: usize = 64;
+
+/// Sends what arrives from both, with its time since `start`, until both have ended.
+fn read_all(serial: Option<impl Read + Send + 'static>, output: Option<PipeReader>, start: Instant) -> Receiver<Chunk> {
+    let (sender, receiver) = sync_channel(CHUNKS);
+    reader(serial, Source::Serial, start, sender.clone());
+    reader(output, Source::Output, start, sender);
     receiver
 }
 
-/// The terminal's settings, put back at the end: a QEMU that is killed does not do it.
-struct Terminal(Option<libc::termios>);
-
-impl Terminal {
-    fn save(used: bool) -> Self {
-        if !used || !std::io::stdin().is_terminal() {
-            return Terminal(None);
+fn reader(pipe: Option<impl Read + Send + 'static>, source: Source, start: Instant, to: SyncSender<Chunk>) {
+    let Some(mut pipe) = pipe else { return };
+    std::thread::spawn(move || {
+        let mut bytes = vec![0; 65536];
+        loop {
+            match pipe.read(&mut bytes) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Ok(n) if n > 0 => {
+                    let chunk = Chunk { source, time: start.elapsed(), bytes: bytes[..n].to_vec() };
+                    if to.send(chunk).is_err() {
+                        break;
+                    }
+                }
+                _ => break,
+            }
         }
-        // SAFETY: an all-zero termios is a valid value; tcgetattr fills it.
-        let saved = unsafe {
-            let mut settings: libc::termios = std::mem::zeroed();
-            (libc::tcgetattr(0, &mut settings) == 0).then_some(settings)
-        };
-        Terminal(saved)
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        if let Some(settings) = &self.0 {
-            // SAFETY: the settings came from tcgetattr.
-            unsafe { libc::tcsetattr(0, libc::TCSANOW, settings) };
-        }
-    }
+    });
 }

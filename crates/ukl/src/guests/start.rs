@@ -11,6 +11,7 @@ use formats::console::{self, Control};
 use crate::base::env::Env;
 use crate::base::error::{describe, fail, Class, Result};
 use crate::base::run::{self, Cmd};
+use crate::base::term;
 use crate::base::workdir::{self, GuestDir, Guests};
 use crate::boot::{self, BootRun, Outcome};
 use crate::image::folder::Image;
@@ -21,6 +22,8 @@ use super::{find, now, read, record, write, Ended, Failed, Guest, Record, State,
 
 /// How long a server may take to listen, on a machine that is busy with other things.
 const READY_LIMIT: Duration = Duration::from_secs(180);
+/// The same where no manifest says that it will.
+const GUESS_LIMIT: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(20);
 
 /// A started guest.
@@ -37,7 +40,7 @@ pub struct Started {
 ///
 /// An ended guest of that name makes room. Errors: one of that name runs (class `Usage`), the guest
 /// did not come up or ended before it was ready (then its folder stays, for `ukl logs`).
-pub fn start(guests: &Guests, name: &str, image: &Image, request: &Request) -> Result<Started> {
+pub fn start(guests: &Guests, name: &str, image: &Image, request: &Request, remove: bool) -> Result<Started> {
     let dir = guests.guest(name);
     let begun = Instant::now();
     let Some(lock) = dir.try_lock()? else {
@@ -46,7 +49,7 @@ pub fn start(guests: &Guests, name: &str, image: &Image, request: &Request) -> R
     if let Some(guest) = read(name, &dir)?.filter(|guest| guest.state.is_alive()) {
         return Err(taken(name, &format!("runs already ({})", guest.state)).into());
     }
-    let result = spawn(&dir, image, request).and_then(|mut child| {
+    let result = spawn(&dir, image, request, remove).and_then(|mut child| {
         let waited = wait(&dir, image, request, &mut child, begun);
         if waited.is_err() && run::interrupted() {
             end(&dir, &mut child);
@@ -67,7 +70,7 @@ fn taken(name: &str, how: &str) -> crate::base::error::Failure {
 }
 
 /// Writes down what is to be booted, and starts the process that does it.
-fn spawn(dir: &GuestDir, image: &Image, request: &Request) -> Result<Child> {
+fn spawn(dir: &GuestDir, image: &Image, request: &Request, remove: bool) -> Result<Child> {
     let files = dir.run();
     // What the last guest of that name left would be taken for this one's.
     for old in [files.console(), files.control(), files.qemu_line(), dir.record()] {
@@ -81,6 +84,7 @@ fn spawn(dir: &GuestDir, image: &Image, request: &Request) -> Result<Child> {
         connection: Some(Connection::of(&image.info, request)),
         started_at: now(),
         process: None,
+        remove,
         end: None,
     };
     write(dir, &record)?;
@@ -113,7 +117,8 @@ fn wait(
     begun: Instant,
 ) -> Result<Option<(Option<String>, f64)>> {
     let has_init = request.what.has_init();
-    let waits = image.info.ready.is_some() && has_init;
+    let port = Connection::of(&image.info, request).ready_port;
+    let waits = port.is_some() && has_init;
     loop {
         anyhow::ensure!(!run::interrupted(), "interrupted");
         let control = control(dir);
@@ -128,6 +133,12 @@ fn wait(
         // Process 1 announces nothing: QEMU's line is written just before it starts.
         let is_up = control.started || !has_init && dir.run().qemu_line().exists();
         if is_up && !waits {
+            return Ok(None);
+        }
+        // Nobody said that the program listens at the port that is forwarded.
+        if image.info.ready.is_none() && is_up && begun.elapsed() > GUESS_LIMIT {
+            let port = port.unwrap_or_default();
+            term::say(&format!("nothing listens at port {port} of the guest yet; it goes on running"));
             return Ok(None);
         }
         if begun.elapsed() > READY_LIMIT {
@@ -146,7 +157,13 @@ fn control(dir: &GuestDir) -> Control {
 
 /// What to say of a guest that ended while somebody waited for it.
 fn ended_early(dir: &GuestDir) -> Result<crate::base::error::Failure> {
-    let Some(end) = record(dir)?.and_then(|record| record.end) else {
+    let record = record(dir)?;
+    if record.is_none() {
+        return Ok(
+            fail(Class::Boot, "the guest ended before it was ready").hint("without `--rm`, `ukl logs` has its console")
+        );
+    }
+    let Some(end) = record.and_then(|record| record.end) else {
         let said = std::fs::read_to_string(dir.log()).unwrap_or_default();
         return Ok(fail(Class::Host, format!("the process beside the guest was killed: {}", said.trim())));
     };
@@ -191,6 +208,8 @@ pub fn attend(env: &Env, dir: &GuestDir) -> Result<()> {
         }
     });
     let (state, failure) = match &result {
+        // A fault in the kernel is never a success.
+        Ok(Some(BootRun { outcome: Outcome::Exited(0), oops: Some(_), .. })) => (State::Panicked, None),
         Ok(Some(BootRun { outcome, .. })) => (State::from(outcome), None),
         Ok(None) => (State::Killed, None),
         Err(error) => {
@@ -202,8 +221,12 @@ pub fn attend(env: &Env, dir: &GuestDir) -> Result<()> {
     };
     let panic = match result {
         Ok(Some(BootRun { outcome: Outcome::Panic(text), .. })) => Some(text),
+        Ok(Some(BootRun { oops, .. })) => oops,
         _ => None,
     };
+    if record.remove && !matches!(state, State::Failed) {
+        return dir.remove();
+    }
     record.end = Some(Ended { state, at: now(), failure, panic });
     write(dir, &record)
 }

@@ -54,6 +54,9 @@ pub struct Info {
     /// Disks, and folders of this machine, in the guest.
     #[serde(flatten)]
     pub storage: Storage,
+    /// What its init can do: from 1 on it takes a port for output.
+    #[serde(default)]
+    pub init: u32,
     /// The kernel.
     pub kernel: KernelInfo,
     /// The compiler of the program, as it names itself.
@@ -85,6 +88,8 @@ pub struct FileInfo {
 }
 
 const FORMAT: u32 = 1;
+/// See [`Info::init`].
+const INIT: u32 = 1;
 
 /// Everything that an image is made of.
 #[derive(Debug)]
@@ -105,12 +110,13 @@ pub struct Parts<'a> {
     pub initrd: &'a Initrd,
 }
 
-/// Describes the finished image in `image.json`; written last, so that it marks a complete image.
+/// Describes the finished image in `image.json`, and puts all of it in the place of the last one; `image.json` comes
+/// last, so that it marks a complete image.
 pub fn assemble(parts: &Parts, dir: &ImageDir) -> Result<Image> {
     let mut files = BTreeMap::new();
-    for path in
-        [&parts.kernel.bzimage, &parts.kernel.vmlinux, &parts.kernel.config, &parts.initrd.path, &parts.archive.path]
-    {
+    let described =
+        [&parts.kernel.bzimage, &parts.kernel.vmlinux, &parts.kernel.config, &parts.initrd.path, &parts.archive.path];
+    for path in described {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let bytes = std::fs::metadata(path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
         files.insert(name, FileInfo { bytes, sha256: workdir::hash_file(path)? });
@@ -118,7 +124,10 @@ pub fn assemble(parts: &Parts, dir: &ImageDir) -> Result<Image> {
     let info = describe(parts, files);
     let mut text = serde_json::to_string_pretty(&info)?;
     text.push('\n');
-    workdir::write_atomic(&dir.manifest(), text.as_bytes())?;
+    let next = dir.next();
+    workdir::write_atomic(&next.manifest(), text.as_bytes())?;
+    let all = described.into_iter().cloned().chain([next.twin(), next.manifest()]);
+    dir.publish(&all.collect::<Vec<_>>())?;
     Ok(Image { dir: dir.clone(), info })
 }
 
@@ -144,10 +153,28 @@ pub fn describe(parts: &Parts, files: BTreeMap<String, FileInfo>) -> Info {
         network: manifest.machine.network.clone(),
         ready: manifest.ready,
         storage: manifest.storage.clone(),
+        init: INIT,
         kernel,
         compiler: parts.toolchain.version.clone(),
         files,
     }
+}
+
+/// What the manifest says otherwise than the image, in words.
+pub fn differences(manifest: &Manifest, info: &Info) -> Vec<String> {
+    let Manifest { machine, .. } = manifest;
+    let values = [
+        ("trigger", manifest.trigger == info.trigger),
+        ("args", manifest.args == info.args),
+        ("env", manifest.env == info.env),
+        ("memory", machine.memory_mib == info.memory_mib),
+        ("cpus", machine.cpus == info.cpus),
+        ("ports", machine.ports == info.ports),
+        ("network", machine.network == info.network),
+        ("ready", manifest.ready == info.ready),
+        ("disks or shares", manifest.storage == info.storage),
+    ];
+    values.into_iter().filter(|(_, same)| !same).map(|(name, _)| format!("ukl.toml: {name} changed")).collect()
 }
 
 /// Opens an image folder. Error (class `Usage`): it holds no complete image, or one of another ukl.
@@ -194,6 +221,7 @@ mod tests {
             network: Network::default(),
             ready: None,
             storage: Storage { shares: vec![storage::share_option("/a:/b").unwrap()], ..Storage::default() },
+            init: INIT,
             kernel,
             compiler: "gcc".into(),
             files: BTreeMap::new(),

@@ -80,7 +80,9 @@ fn probe(shell: &Shell, kernel: &Path) -> Result<bool> {
         control_pipe: None,
         monitor: None,
         input_port: false,
+        output_port: false,
         words: Vec::new(),
+        more: Vec::new(),
     };
     let console = dir.path().join("console");
     let out = File::create(&console)?;

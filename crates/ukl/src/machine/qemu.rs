@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::base::error::{fail, Class, Result};
 use crate::base::quote;
 use crate::base::run::Cmd;
 use crate::base::target::TARGET;
@@ -14,6 +15,9 @@ use super::net::card::Card;
 const COUNTED: (&str, u64) = ("shift=1,sleep=off", 1_000_000);
 /// With a seed: 2^0 ns, so that the counter is the number of instructions, and timers are a smaller part of them.
 const COUNTED_EXACTLY: &str = "shift=0,sleep=off";
+
+/// The file descriptor of QEMU's that takes the program's output, when that has a port of its own. A shell can name it.
+pub const OUTPUT: i32 = 9;
 
 /// Everything that decides the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,9 @@ pub struct Hardware {
     pub control_pipe: Option<PathBuf>,
     /// Standard input has a port of its own, which loses nothing; otherwise the console takes it.
     pub input_port: bool,
+    /// The program's output has a port of its own, which goes to the file descriptor [`OUTPUT`]; otherwise it is on the
+    /// console.
+    pub output_port: bool,
     /// Options for disks and shares.
     pub storage: Vec<String>,
     /// A daemon beside QEMU reads and writes the guest's memory.
@@ -46,6 +53,8 @@ pub struct Hardware {
     pub monitor: Option<PathBuf>,
     /// Words for the kernel beyond those that the machine needs.
     pub words: Vec<String>,
+    /// Words for QEMU beyond those that we need.
+    pub more: Vec<String>,
 }
 
 /// (word, why). For every machine, behind the console, which shows what the program writes and the kernel's last words.
@@ -89,6 +98,28 @@ fn append(hardware: &Hardware, now: Option<Duration>) -> String {
     words.join(" ")
 }
 
+/// What x86 keeps of its command line; the rest would be cut off without a word.
+const WORDS_MAX: usize = 2047;
+/// microvm tells of each device by a further word of at most this length.
+const DEVICE_WORD: usize = 48;
+
+/// Whether the kernel takes all of its words. Error (class `Usage`): they are too many.
+pub(super) fn check_words(hardware: &Hardware) -> Result<()> {
+    let sometime = Duration::from_millis(9_999_999_999_999);
+    let ports = usize::from(hardware.input_port || hardware.output_port);
+    let devices = match hardware.kind {
+        MachineKind::Microvm => hardware.storage.len() + ports + usize::from(hardware.card.is_some()),
+        MachineKind::Q35 => 0,
+    };
+    let length = append(hardware, Some(sometime)).len() + devices * DEVICE_WORD;
+    if length <= WORDS_MAX {
+        return Ok(());
+    }
+    let text = format!("the kernel's command line would have {length} bytes, and it takes {WORDS_MAX}");
+    let hint = "arguments of a program that is process 1 are on it: without `--pid1`, init passes on 256 KiB";
+    Err(fail(Class::Usage, text).hint(hint).into())
+}
+
 /// QEMU's command line; the console is its standard input and output. `now` is what init is told of the time since 1970.
 pub fn command(hardware: &Hardware, now: Option<Duration>) -> Cmd {
     let mut cmd = Cmd::new(TARGET.qemu).args(["-nodefaults", "-no-user-config", "-display", "none"]);
@@ -116,13 +147,20 @@ pub fn command(hardware: &Hardware, now: Option<Duration>) -> Cmd {
     cmd = cmd.args(["-append", &append(hardware, now)]);
     // Ctrl-C is ours: QEMU must not end before we have told why.
     let standard = |id: &str| format!("stdio,id={id},signal=off");
-    cmd = if hardware.input_port {
+    if hardware.input_port || hardware.output_port {
         let bus = if hardware.kind == MachineKind::Microvm { "virtio-serial-device" } else { "virtio-serial-pci" };
-        cmd.args(["-chardev", &standard("input"), "-device", bus, "-device", "virtserialport,chardev=input,nr=1"])
+        cmd = cmd.args(["-device", bus]);
+    }
+    cmd = if hardware.input_port {
+        cmd.args(["-chardev", &standard("input"), "-device", "virtserialport,chardev=input,nr=1"])
             .args(["-chardev", "file,id=console,path=/dev/stdout"])
     } else {
         cmd.args(["-chardev", &standard("console")])
     };
+    if hardware.output_port {
+        let output = format!("file,id=output,path=/dev/fd/{OUTPUT}");
+        cmd = cmd.args(["-chardev", &output, "-device", "virtserialport,chardev=output,nr=2"]).output(OUTPUT);
+    }
     cmd = cmd.args(["-serial", "chardev:console"]);
     let control = match &hardware.control_pipe {
         // What goes into the pipe is read from the log.
@@ -139,10 +177,11 @@ pub fn command(hardware: &Hardware, now: Option<Duration>) -> Cmd {
         cmd = cmd.args(["-qmp", &format!("unix:{},server=on,wait=off", quote::qemu(monitor))]);
     }
     cmd = cmd.args(&hardware.storage);
-    match &hardware.card {
+    cmd = match &hardware.card {
         Some(card) => cmd.args(card.args(hardware.kind)),
         None => cmd,
-    }
+    };
+    cmd.args(&hardware.more)
 }
 
 fn machine_word(kind: MachineKind) -> &'static str {
@@ -169,10 +208,12 @@ mod tests {
             control: "/i/control.log".into(),
             control_pipe: None,
             input_port: false,
+            output_port: false,
             storage: Vec::new(),
             shared_memory: false,
             monitor: None,
             words: vec!["rdinit=/UKL".into()],
+            more: Vec::new(),
         }
     }
 
@@ -220,6 +261,20 @@ mod tests {
     }
 
     #[test]
+    fn words_that_the_kernel_would_cut_off_are_refused() {
+        let with = |length| {
+            let words = vec!["x".repeat(length)];
+            check_words(&Hardware { words, ..machine(MachineKind::Q35, Engine::Kvm) })
+        };
+        let fixed = append(&Hardware { words: vec![String::new()], ..machine(MachineKind::Q35, Engine::Kvm) }, None);
+        let room = WORDS_MAX - fixed.len() - " ukl.clock=9999999999999".len();
+        with(room).unwrap();
+        let error = crate::base::error::render(&with(room + 1).unwrap_err());
+        assert!(error.0.contains("would have 2048 bytes") && error.0.contains("without `--pid1`"), "{}", error.0);
+        assert_eq!(error.1, 2);
+    }
+
+    #[test]
     fn a_monitor_listens_where_it_is_told() {
         let machine = Hardware { monitor: Some("/t/a,b".into()), ..machine(MachineKind::Q35, Engine::Kvm) };
         assert!(command(&machine, None).display().contains("-qmp unix:/t/a,,b,server=on,wait=off"));
@@ -253,6 +308,19 @@ mod tests {
                 assert!(line.contains(words), "`{words}` is not in: {line}");
             }
         }
+    }
+
+    #[test]
+    fn output_may_have_a_port_of_its_own() {
+        let machine = Hardware { output_port: true, ..machine(MachineKind::Microvm, Engine::Kvm) };
+        let line = command(&machine, None).display();
+        assert!(
+            line.contains(
+                "-device virtio-serial-device -chardev stdio,id=console,signal=off \
+                 -chardev file,id=output,path=/dev/fd/9 -device virtserialport,chardev=output,nr=2 -serial chardev:console"
+            ),
+            "{line}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a boot is asked for: words of the command line or of a benchmark, with nothing decided yet.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -82,6 +83,12 @@ pub struct Request {
     pub attach: bool,
     /// More words for the kernel.
     pub words: Vec<String>,
+    /// Variables of the program beside the image's; one of the same name stands instead of it.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// More words for QEMU.
+    #[serde(default)]
+    pub qemu: Vec<String>,
     /// Where instructions are emulated, the guest's clock counts them: how busy the host is makes no difference.
     pub icount: bool,
     /// With `icount`: the seed of the guest's random numbers. Its date is fixed then, so that a boot without input from
@@ -110,6 +117,8 @@ impl Request {
             timeout: None,
             attach: true,
             words: Vec::new(),
+            env: BTreeMap::new(),
+            qemu: Vec::new(),
             icount: false,
             seed: None,
             nmi: None,
@@ -143,6 +152,40 @@ impl Input {
             (true, _) if std::io::stdin().is_terminal() => Input::Lines,
             (true, _) if is_dev_null() => Input::None,
             (true, _) => Input::Port,
+        }
+    }
+}
+
+/// How the program's output leaves the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// On the console, byte by byte, between the kernel's messages.
+    Console,
+    /// Through a port; to the program it is a terminal, so that each line leaves at once.
+    Terminal,
+    /// Through a port; to the program it is a pipe, as our own standard output is.
+    Pipe,
+}
+
+impl Output {
+    /// What a run needs: what our standard output is, as far as somebody reads it.
+    pub fn of(request: &Request) -> Self {
+        match &request.what {
+            // A person sits at the console, or no init opens the port.
+            What::Shell | What::Pid1(_) => Output::Console,
+            // Boots in which instructions are counted have no devices beyond need.
+            _ if request.icount => Output::Console,
+            _ if request.attach && !std::io::stdout().is_terminal() => Output::Pipe,
+            _ => Output::Terminal,
+        }
+    }
+
+    /// The word by which init knows it; a console is what it has anyway.
+    pub(super) fn word(self) -> Option<&'static str> {
+        match self {
+            Output::Console => None,
+            Output::Terminal => Some("ukl.output=terminal"),
+            Output::Pipe => Some("ukl.output=pipe"),
         }
     }
 }

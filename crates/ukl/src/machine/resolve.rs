@@ -1,5 +1,6 @@
 //! Image and request → machine, in one go: what is decided here is decided.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
@@ -15,8 +16,8 @@ use crate::manifest::storage::Storage;
 use super::accel;
 use super::kind::{Engine, MachineKind};
 use super::net::{card, Connection};
-use super::qemu::Hardware;
-use super::request::{Input, Request, What};
+use super::qemu::{self, Hardware};
+use super::request::{Input, Output, Request, What};
 use super::storage;
 use super::Machine;
 
@@ -24,9 +25,18 @@ use super::Machine;
 ///
 /// Errors: what contradicts itself, or what this image or this mode cannot have (class `Usage`), what this machine
 /// cannot give (class `Host`).
-pub fn resolve(env: &Env, image: &Image, request: &Request, input: Input, files: &RunDir) -> Result<Machine> {
+pub fn resolve(
+    env: &Env,
+    image: &Image,
+    request: &Request,
+    streams: (Input, Output),
+    files: &RunDir,
+) -> Result<Machine> {
     let Env { shell, cache } = env;
     let info = &image.info;
+    let input = streams.0;
+    // The init of an older image does not know the port.
+    let output = if info.init > 0 { streams.1 } else { Output::Console };
     let disks_and_shares = storage_of(shell, image, request)?;
     let connection = Connection::of(info, request);
     let cpus = request.cpus.unwrap_or(info.cpus);
@@ -37,7 +47,7 @@ pub fn resolve(env: &Env, image: &Image, request: &Request, input: Input, files:
         Engine::Tcg { .. } if request.icount => Engine::Counted { seed: request.seed },
         engine => engine,
     };
-    let words = words(info, request, &connection)?;
+    let words = words(info, request, &connection, output)?;
     connection.check(request, kind, cpus)?;
     let (card, tap_script) = card::card(shell, &connection, files)?;
     let has_daemon = storage::has_daemon(&disks_and_shares);
@@ -46,7 +56,7 @@ pub fn resolve(env: &Env, image: &Image, request: &Request, input: Input, files:
         false => None,
     };
     let socket_folder = sockets.as_ref().map(|folder| folder.path());
-    let startup = startup(info, &request.what, input, &disks_and_shares);
+    let startup = startup(info, request, input, &disks_and_shares)?;
     let hardware = Hardware {
         kind,
         engine,
@@ -58,11 +68,14 @@ pub fn resolve(env: &Env, image: &Image, request: &Request, input: Input, files:
         control: files.control(),
         control_pipe: files.pipe().map(Into::into),
         input_port: input == Input::Port,
+        output_port: output != Output::Console,
         storage: storage::qemu_words(&disks_and_shares, socket_folder, kind),
         shared_memory: has_daemon,
         monitor: socket_folder.filter(|_| request.nmi.is_some()).map(monitor),
         words,
+        more: request.qemu.clone(),
     };
+    qemu::check_words(&hardware)?;
     Ok(Machine {
         image: image.dir.clone(),
         files: files.clone(),
@@ -73,6 +86,7 @@ pub fn resolve(env: &Env, image: &Image, request: &Request, input: Input, files:
         sockets,
         endpoint: connection.endpoint(),
         input,
+        output,
         attach: request.attach,
         has_init: request.what.has_init(),
         programs: request.what.programs(),
@@ -109,16 +123,24 @@ fn storage_of(shell: &Shell, image: &Image, request: &Request) -> Result<Storage
     Ok(all)
 }
 
+/// With one more, the kernel panics.
+const PID1_ARGS: usize = 32;
+
 /// Words for the kernel and for init beyond those that the machine needs.
-fn words(info: &Info, request: &Request, connection: &Connection) -> Result<Vec<String>> {
+fn words(info: &Info, request: &Request, connection: &Connection, output: Output) -> Result<Vec<String>> {
     let mut words = request.words.clone();
     let What::Pid1(args) = &request.what else {
         words.extend(connection.words());
+        words.extend(output.word().map(str::to_owned));
         return Ok(words);
     };
     // Without init nobody watches a port or sets an address.
     words.push(format!("rdinit={}", info.trigger));
     let args = args.as_ref().unwrap_or(&info.args);
+    if args.len() > PID1_ARGS {
+        let text = format!("{} arguments for a program that is process 1: the kernel takes {PID1_ARGS}", args.len());
+        return Err(fail(Class::Usage, text).hint("run it without `--pid1`: init passes on every argument").into());
+    }
     if !args.is_empty() {
         // The kernel passes on what stands behind the dashes; it knows quotes, but no way to quote one.
         words.push("--".into());
@@ -137,9 +159,16 @@ fn kernel_word(arg: &str) -> Result<String> {
 }
 
 /// What init does, where that is not what the image's own RAM disk says.
-fn startup(info: &Info, what: &What, input: Input, storage: &Storage) -> Option<Startup> {
+fn startup(info: &Info, request: &Request, input: Input, storage: &Storage) -> Result<Option<Startup>> {
+    let what = &request.what;
+    if !request.env.is_empty() && !what.has_init() {
+        let failure = fail(Class::Usage, "a program that is process 1 gets no variables: init passes them on");
+        return Err(failure.hint("run it without `--pid1`").into());
+    }
+    let variables: BTreeMap<String, String> =
+        info.env.iter().chain(&request.env).map(|(name, value)| (name.clone(), value.clone())).collect();
     let command = |path: &str, args: &Option<Vec<String>>| {
-        initrd::command(&info.name, path, args.as_ref().unwrap_or(&info.args), &info.env)
+        initrd::command(&info.name, path, args.as_ref().unwrap_or(&info.args), &variables)
     };
     let app = |args| command(&info.trigger, args);
     let twin = |args| command(initrd::TWIN, args);
@@ -148,7 +177,7 @@ fn startup(info: &Info, what: &What, input: Input, storage: &Storage) -> Option<
         What::Twin(args) => Startup { twin: true, ..Startup::commands(vec![twin(args)]) },
         What::Both(args) => Startup { twin: true, ..Startup::commands(vec![app(args), twin(args)]) },
         What::Pid1(_) => Startup::pid1(),
-        What::Shell => Startup::shell(initrd::environment(&info.env)),
+        What::Shell => Startup::shell(initrd::environment(&variables)),
         What::Commands(commands) => Startup { twin: true, ..Startup::commands(commands.clone()) },
     };
     let mut startup = startup.with_mounts(storage);
@@ -158,7 +187,7 @@ fn startup(info: &Info, what: &What, input: Input, storage: &Storage) -> Option<
         Input::Lines | Input::Terminal => {}
     }
     let usual = Startup::of_image(&info.name, &info.trigger, &info.args, &info.env, &info.storage);
-    (startup != usual).then_some(startup)
+    Ok((startup != usual).then_some(startup))
 }
 
 #[cfg(test)]

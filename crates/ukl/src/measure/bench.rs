@@ -7,6 +7,7 @@ mod count;
 mod table;
 mod against;
 mod calls;
+mod output;
 
 use std::fs;
 use std::path::Path;
@@ -28,6 +29,7 @@ use crate::pipeline::{self, Clock};
 pub use against::{against, fetch, Against, AgainstResult};
 pub use calls::{calls, calls_table, manifest as calls_manifest, Call};
 pub use count::{count, equip, CountBoot, CountOptions, CountResult, Counted};
+pub use output::{manifest as output_manifest, output, output_table};
 pub use serve::{serve, Sample, ServeBoot, ServeOptions, ServeResult};
 pub use server::Server;
 

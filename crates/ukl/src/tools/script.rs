@@ -19,7 +19,7 @@ use crate::image::initrd::Initrd;
 use crate::kernel::config::{self, Configured};
 use crate::kernel::patch::PatchedSource;
 use crate::kernel::vmlinux::Kernel;
-use crate::machine::{self, Input, Request, What};
+use crate::machine::{self, Input, Output, Request, What};
 use crate::manifest::storage::ShareKind;
 use crate::manifest::{KernelSource, Malloc, Manifest};
 use crate::program::archive::AppArchive;
@@ -210,7 +210,7 @@ fn machine(text: &mut Text, env: &Env, shared: &Shared, patched: &PatchedSource)
     let planned = Env { shell: env.shell.looking(), cache: env.cache.clone() };
     // A person sits at the console of what the script boots.
     let request = Request::new(What::Program(None));
-    let cmd = machine::resolve(&planned, &image, &request, Input::Lines, &dir.run())?.command(None);
+    let cmd = machine::resolve(&planned, &image, &request, (Input::Lines, Output::Console), &dir.run())?.command(None);
     let control = text.word(&dir.control().to_string_lossy());
     text.part("Boot");
     text.say(

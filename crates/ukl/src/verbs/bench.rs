@@ -45,6 +45,15 @@ pub enum BenchCommand {
         #[arg(short, long, value_name = "DIR", default_value = "build/bench-calls")]
         out: PathBuf,
     },
+    /// A mebibyte of output by the serial console and by the port of its own, in turn: seconds of each
+    Output {
+        /// How often each
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = rounds)]
+        rounds: usize,
+        /// Image folder
+        #[arg(short, long, value_name = "DIR", default_value = "build/bench-output")]
+        out: PathBuf,
+    },
 }
 
 /// `ukl bench serve`.
@@ -126,6 +135,12 @@ pub(super) fn bench(env: &Env, what: BenchCommand) -> Result<Answer> {
             let image = images::from_manifest(env, &bench::calls_manifest(&dir)?, &dir)?.0;
             let calls = bench::calls(env, &image)?;
             Ok(Answer::new(bench::calls_table(&calls), json!({ "calls": calls })))
+        }
+        BenchCommand::Output { rounds, out } => {
+            let dir = ImageDir::at(std::path::absolute(out)?);
+            let image = images::from_manifest(env, &bench::output_manifest(&dir)?, &dir)?.0;
+            let ways = bench::output(env, &image, rounds)?;
+            Ok(Answer::new(bench::output_table(&ways), json!({ "rounds": rounds, "ways": ways })))
         }
     }
 }

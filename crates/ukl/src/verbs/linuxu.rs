@@ -89,6 +89,7 @@ fn check(options: &BootOptions) -> Result<()> {
         ("--detach", options.detach),
         ("--disk", !options.disks.is_empty()),
         ("--share", !options.shares.is_empty()),
+        ("--qemu-args", !options.qemu_args.is_empty()),
         ("--append", !options.append.is_empty()),
     ];
     match machine.iter().find(|(_, given)| *given) {
@@ -123,7 +124,9 @@ fn start(
 ) -> Result<Answer> {
     let args = if options.args.is_empty() { &program.args } else { &options.args };
     let mut cmd = Cmd::new(absolute(&dir.twin())?).arg0(&program.name).args(args).bare_env();
-    for (name, value) in initrd::environment(&program.env) {
+    let mut variables = program.env;
+    variables.extend(options.variables()?);
+    for (name, value) in initrd::environment(&variables) {
         cmd = cmd.env(name, value);
     }
     let limit = options.machine.timeout;

@@ -1,10 +1,13 @@
 //! Options that several verbs take.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::base::error::{fail, Class};
+use crate::base::quote;
 use crate::base::units;
 use crate::manifest::{self, Disk, Share};
 
@@ -121,6 +124,51 @@ pub enum MachineType {
     Q35,
 }
 
+/// `NAME=VALUE`, or `NAME` for a variable of our own.
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, value.to_owned()),
+        None => match std::env::var(text) {
+            Ok(value) => (text, value),
+            Err(_) => return Err(format!("`{text}` has no value here: write `{text}=VALUE`")),
+        },
+    };
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == '-';
+    match name.is_empty() || !name.chars().all(is_word) {
+        true => Err(format!("`{name}` is no name of a variable")),
+        false => Ok((name.to_owned(), value)),
+    }
+}
+
+impl BootOptions {
+    /// The variables of `--env-file` and `--env`; of several with one name the last counts.
+    pub fn variables(&self) -> crate::base::error::Result<BTreeMap<String, String>> {
+        let mut variables = BTreeMap::new();
+        for file in &self.env_file {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| fail(Class::Usage, format!("cannot read `{}`: {error}", file.display())))?;
+            let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
+            for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+                let (name, value) = variable(line)
+                    .map_err(|text| fail(Class::Usage, format!("{}:{number}: {text}", file.display())))?;
+                variables.insert(name, value);
+            }
+        }
+        variables.extend(self.env.iter().cloned());
+        Ok(variables)
+    }
+
+    /// The words of `--qemu-args`, split as a shell would.
+    pub fn qemu_words(&self) -> crate::base::error::Result<Vec<String>> {
+        let mut words = Vec::new();
+        for text in &self.qemu_args {
+            let split = quote::split(text);
+            words.extend(split.ok_or_else(|| fail(Class::Usage, format!("`{text}`: a quote is not closed")))?);
+        }
+        Ok(words)
+    }
+}
+
 /// How to boot.
 #[derive(Debug, Clone, Default, Args)]
 pub struct BootOptions {
@@ -128,7 +176,7 @@ pub struct BootOptions {
     #[command(flatten)]
     pub machine: MachineOptions,
     /// Forward a TCP port of this machine to the guest
-    #[arg(short, long = "port", value_name = "HOST:GUEST", value_parser = manifest::port, help_heading = "Boot options")]
+    #[arg(short, long = "port", alias = "publish", value_name = "HOST:GUEST", value_parser = manifest::port, help_heading = "Boot options")]
     pub ports: Vec<(u16, u16)>,
     /// What the network card is connected to: user, none, tap=NAME or bridge=NAME
     #[arg(long, value_name = "HOW", value_parser = manifest::net, help_heading = "Boot options")]
@@ -151,6 +199,18 @@ pub struct BootOptions {
     /// Name of the guest in the background [default: the image's]
     #[arg(long, value_name = "NAME", value_parser = manifest::name, help_heading = "Boot options", requires = "detach")]
     pub name: Option<String>,
+    /// Give the program a variable beside the manifest's; NAME alone takes our own value
+    #[arg(short, long = "env", value_name = "NAME=VALUE", value_parser = variable, help_heading = "Boot options")]
+    pub env: Vec<(String, String)>,
+    /// Variables from a file, one NAME=VALUE a line
+    #[arg(long, value_name = "FILE", help_heading = "Boot options")]
+    pub env_file: Vec<PathBuf>,
+    /// Forget the guest in the background when it ends; one in the foreground leaves nothing anyway
+    #[arg(long, help_heading = "Boot options")]
+    pub rm: bool,
+    /// More words for QEMU, e.g. "-device virtio-rng-device"
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true, help_heading = "Boot options")]
+    pub qemu_args: Vec<String>,
     /// More words for the kernel, e.g. loglevel=5: its warnings appear on the console
     #[arg(long, value_name = "WORDS", help_heading = "Boot options")]
     pub append: Vec<String>,

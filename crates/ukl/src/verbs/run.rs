@@ -16,7 +16,7 @@ use crate::guests;
 use crate::image::folder::{self, Image};
 use crate::machine::{Accel, MachineKind, Request, What};
 use crate::manifest::{Network, Storage};
-use crate::pipeline::Stage;
+use crate::pipeline::{self, Stage};
 use crate::ship::unpack;
 
 /// `ukl run`.
@@ -31,6 +31,12 @@ pub struct RunArgs {
     /// How.
     #[command(flatten)]
     pub boot: BootOptions,
+    /// The program gets our input, as it always does without `--detach`
+    #[arg(short, long, help_heading = "Boot options", conflicts_with = "detach")]
+    pub interactive: bool,
+    /// The program has our terminal, as it always does when we have one
+    #[arg(short, long, help_heading = "Boot options", conflicts_with = "detach")]
+    pub tty: bool,
 }
 
 /// Boots the image that was built last.
@@ -46,14 +52,33 @@ pub(super) fn run(env: &Env, args: &RunArgs, json: bool) -> Result<Answer> {
         return linuxu::run(env, &args.target, &dir, &args.boot, json);
     }
     let image = folder::load(&dir)?;
+    if !env.shell.dry_run {
+        tell_if_stale(env, args, &image);
+    }
     boot(env, &image, &args.boot, json, Vec::new())
+}
+
+/// Says when the image is older than what it would be made from; an image folder alone has no project.
+fn tell_if_stale(env: &Env, args: &RunArgs, image: &Image) {
+    let is_folder = matches!(args.target.target.as_slice(), [one] if ImageDir::at(one).manifest().is_file());
+    if is_folder || (args.target.target.is_empty() && args.target.out.is_some()) {
+        return;
+    }
+    // Sources that cannot be read now do not keep an image from running.
+    let changes = project::manifest(&args.target).and_then(|manifest| pipeline::changes(env, &manifest, image));
+    if let Ok([first, rest @ ..]) = changes.as_deref() {
+        let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
+        term::say(&format!(
+            "the image is older than its sources ({first}{more}): `ukl up` builds it anew, then runs it"
+        ));
+    }
 }
 
 /// Boots `image`; ends as its program does.
 pub(super) fn boot(env: &Env, image: &Image, wanted: &BootOptions, json: bool, stages: Vec<Stage>) -> Result<Answer> {
-    let options = Request { attach: !json && !wanted.detach, ..translate(wanted) };
+    let options = Request { attach: !json && !wanted.detach, ..translate(wanted)? };
     if wanted.detach && !env.shell.dry_run {
-        let (text, guest) = start_in_background(image, wanted.name.as_deref(), &options)?;
+        let (text, guest) = start_in_background(image, wanted, &options)?;
         let json = json!({ "folder": image.dir.root(), "image": image.info, "stages": stages, "guest": guest });
         return Ok(Answer { text, json, code: 0 });
     }
@@ -66,7 +91,7 @@ pub(super) fn boot(env: &Env, image: &Image, wanted: &BootOptions, json: bool, s
     Ok(Answer { text: String::new(), json, code })
 }
 
-fn translate(options: &BootOptions) -> Request {
+fn translate(options: &BootOptions) -> Result<Request> {
     let args = (!options.args.is_empty()).then(|| options.args.clone());
     let what = match options {
         BootOptions { shell: true, .. } => What::Shell,
@@ -77,7 +102,8 @@ fn translate(options: &BootOptions) -> Request {
     let ports = (!options.ports.is_empty()).then(|| options.ports.clone());
     let network = Network { net: options.net.clone(), ip: options.ip.clone(), queues: options.queues };
     let words = options.append.clone();
-    Request { ports, network, words, storage: storage(options), ..machine(&options.machine, what) }
+    let (env, qemu) = (options.variables()?, options.qemu_words()?);
+    Ok(Request { ports, network, words, env, qemu, storage: storage(options), ..machine(&options.machine, what) })
 }
 
 /// Disks and shares of the command line.
@@ -120,13 +146,15 @@ fn judge(image: &Image, run: &BootRun, options: &Request) -> Result<u8> {
     if let Some(text) = &run.oops {
         term::say(&format!("{} {text}", term::paint("1;31", "a fault in the guest kernel:")));
     }
-    match (run.outcome.exit_code(), &options.what) {
+    match (run.exit_code(), &options.what) {
         (Some(code), _) => Ok(code),
-        // A shell reports nothing of its own.
-        (None, What::Shell) => Ok(0),
-        (None, _) => {
+        (None, what) => {
             let failure = fail(Class::Boot, "QEMU ended and the guest had reported no exit status");
-            Err(failure.log(image.dir.console()).hint("the console's last lines may say why").into())
+            let hint = match what {
+                What::Shell => "the guest was reset or switched off: `exit` ends a shell with a status",
+                _ => "the console's last lines may say why",
+            };
+            Err(failure.log(image.dir.console()).hint(hint).into())
         }
     }
 }
@@ -153,9 +181,9 @@ fn describe(run: &BootRun, dir: &ImageDir) -> Value {
 }
 
 /// Boots `image` in the background.
-fn start_in_background(image: &Image, name: Option<&str>, options: &Request) -> Result<(String, Value)> {
-    let name = name.unwrap_or(&image.info.name);
-    let started = guests::start(&Guests::from_env()?, name, image, options)?;
+fn start_in_background(image: &Image, wanted: &BootOptions, options: &Request) -> Result<(String, Value)> {
+    let name = wanted.name.as_deref().unwrap_or(&image.info.name);
+    let started = guests::start(&Guests::from_env()?, name, image, options, wanted.rm)?;
     let mut value = ps::describe(&started.guest);
     if let Some((endpoint, seconds)) = &started.ready {
         value["ready_s"] = json!(seconds);

@@ -73,3 +73,37 @@ fn the_project_is_named_in_the_same_way_everywhere() {
     assert!(text.contains("cpus = 2") && text.contains("memory = \"64mb\""), "{text}");
     world.ukl(&["configure", ".", "-C", ".", "--cpus", "1"]).fails(2, &["cannot be used with"]);
 }
+
+#[test]
+fn words_of_other_tools_work_or_the_error_says_what_to_type() {
+    let world = World::new();
+    world.write("a.c", "int main(void) { return 0; }\n");
+    world.write("vars", "# of the test\nA=1\n\nB=two words\n");
+    for words in [
+        &["run", "-it", "--rm", "-e", "A=1", "--env", "B=", "a.c"][..],
+        &["run", "--env-file", "vars", "--qemu-args", "-device virtio-rng-device", "--publish", "8080:80", "a.c"],
+    ] {
+        // The words were understood: what is missing is the image.
+        world.ukl(words).fails(2, &["no image in"]);
+    }
+    world.ukl(&["run", "-e", "UKL_NO_SUCH", "a.c"]).fails(2, &["`UKL_NO_SUCH` has no value here"]);
+    world.ukl(&["run", "-e", "=1", "a.c"]).fails(2, &["`` is no name of a variable"]);
+    for (word, hint) in [
+        ("--network=host", "`--net user`"),
+        ("--restart=always", "your service manager"),
+        ("--entrypoint", "its arguments go behind `--`"),
+        ("--rwdir", "`--share DIR:/PLACE[:ro]`"),
+    ] {
+        world.ukl(&["run", word, "a.c"]).fails(2, &[hint]);
+    }
+}
+
+#[test]
+fn variables_of_the_command_line_reach_the_program() {
+    let world = World::builder();
+    let program = "#include <stdio.h>\n#include <stdlib.h>\nint main(void) { printf(\"%s %s\\n\", getenv(\"A\"), getenv(\"B\")); }\n";
+    world.write("a.c", program);
+    world.write("vars", "A=file\nB=file\n");
+    let done = world.ukl(&["up", "--plat", "linuxu", "--env-file", "vars", "-e", "B=two words", "a.c"]);
+    assert_eq!(done.out, "file two words\n", "{done:?}");
+}

@@ -31,10 +31,13 @@ ukl-image)
 esac
 "#;
 
-/// Says what `$LOG/console` says, reports what `$LOG/control` says, then waits until `$LOG/hold` is gone.
+/// Says what `$LOG/console` says (as the kernel where a line begins with its time, otherwise as the program), reports
+/// what `$LOG/control` says, then waits until `$LOG/hold` is gone.
 const QEMU: &str = r#"
+output=/dev/stdout
 for word; do
     case $word in
+    file,id=output,path=*) output=${word#*path=} ;;
     file,id=control,path=*) control=${word#*path=} ;;
     pipe,id=control,*) control=${word#*logfile=} ;;
     esac
@@ -42,7 +45,8 @@ done
 echo "$@" >> "$LOG/qemu.log"
 echo $$ > "$LOG/booting"
 cat "$LOG/control" >> "$control"
-cat "$LOG/console"
+grep '^\[' "$LOG/console"
+grep -v '^\[' "$LOG/console" >"$output"
 while test -e "$LOG/hold"; do sleep 0.05; done
 "#;
 

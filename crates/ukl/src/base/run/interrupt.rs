@@ -11,6 +11,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::base::error::{Result, EXIT_INTERRUPTED};
+use crate::base::term;
 
 /// Set by the handler itself: whoever sees that a child was stopped by the same Ctrl-C knows why.
 static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
@@ -37,6 +38,7 @@ pub fn catch_interrupts() -> Result<()> {
         for (count, _) in signals.forever().enumerate() {
             if count > 0 {
                 kill_all(libc::SIGKILL);
+                term::put_back();
                 std::process::exit(EXIT_INTERRUPTED.into());
             }
             std::thread::spawn(stop);
@@ -50,6 +52,7 @@ fn stop() {
     std::thread::sleep(GRACE);
     kill_all(libc::SIGKILL);
     std::thread::sleep(UNWIND);
+    term::put_back();
     std::process::exit(EXIT_INTERRUPTED.into());
 }
 

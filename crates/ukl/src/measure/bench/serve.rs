@@ -180,7 +180,7 @@ impl Bench<'_> {
             ports: Some(vec![(host.port(), guest_port)]),
             ..Request::new(mode.what(self.options.server.args()))
         };
-        let started = guests::start(&self.guests, mode.name(), self.image, &pair::observed(request, limit))?;
+        let started = guests::start(&self.guests, mode.name(), self.image, &pair::observed(request, limit), false)?;
         Ok(Running { guest: started.guest, address: host })
     }
 

@@ -1,0 +1,51 @@
+//! Our terminal, as it was before a guest had it.
+
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+
+/// What is to be put back, whichever way we end.
+static SAVED: Mutex<Option<Saved>> = Mutex::new(None);
+
+struct Saved {
+    settings: Option<libc::termios>,
+    /// The flags of our standard streams, which QEMU shares with us and with the shell that started us.
+    flags: Vec<(i32, i32)>,
+}
+
+/// Puts the terminal back when it is dropped: a QEMU that is killed does not do it.
+#[derive(Debug)]
+#[must_use]
+pub struct Lent;
+
+/// Remembers how the terminal is, before a program gets it.
+pub fn lend() -> Lent {
+    // SAFETY: fcntl takes and returns plain integers.
+    let flags = (0..3).map(|fd| (fd, unsafe { libc::fcntl(fd, libc::F_GETFL) }));
+    let flags = flags.filter(|(_, flags)| *flags >= 0).collect();
+    // SAFETY: an all-zero termios is a valid value; tcgetattr fills it.
+    let settings = unsafe {
+        let mut settings: libc::termios = std::mem::zeroed();
+        (std::io::stdin().is_terminal() && libc::tcgetattr(0, &mut settings) == 0).then_some(settings)
+    };
+    *SAVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Saved { settings, flags });
+    Lent
+}
+
+/// Puts the terminal back, if a program has it.
+pub fn put_back() {
+    let Some(Saved { settings, flags }) = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    for (fd, flags) in flags {
+        // SAFETY: the flags came from F_GETFL.
+        unsafe { libc::fcntl(fd, libc::F_SETFL, flags) };
+    }
+    if let Some(settings) = settings {
+        // SAFETY: the settings came from tcgetattr.
+        unsafe { libc::tcsetattr(0, libc::TCSANOW, &settings) };
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        put_back();
+    }
+}
