@@ -9,6 +9,7 @@ mod raw;
 pub mod ar;
 pub mod elf;
 pub mod prefix;
+pub mod unprefix;
 mod arch;
 pub mod sites;
 // What the guest is made of.

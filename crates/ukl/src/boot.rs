@@ -157,6 +157,9 @@ fn write_files(shell: &Shell, machine: &Machine, prepared: &Prepared) -> Result<
     let cmd = machine.command(SystemTime::now().duration_since(UNIX_EPOCH).ok());
     let beside: String = prepared.commands().map(|command| format!("# Beside it: {command}\n")).collect();
     workdir::write_script(&files.qemu_line(), &format!("#!/bin/sh\n{beside}exec {}\n", cmd.display()))?;
+    if let (Some(link), Some((socket, _))) = (files.debugger(), &hardware.debugger) {
+        workdir::link(socket, &link)?;
+    }
     // Whether the guest is up is read from there: the last boot's must be gone.
     workdir::write_atomic(&files.control(), b"")?;
     Ok(cmd)

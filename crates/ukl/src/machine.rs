@@ -55,6 +55,8 @@ pub struct Machine {
     pub programs: usize,
     /// The guest is stopped after this time.
     pub timeout: Option<Duration>,
+    /// The guest does nothing before a debugger tells it to.
+    pub waits: bool,
     /// The guest gets an interrupt that cannot be masked so often.
     pub nmi: Option<Duration>,
     /// Init is told when QEMU was started.

@@ -1,6 +1,7 @@
-//! What people look at and keep beside the pipeline: the cache, the host, settings, pins, scripts.
+//! What people look at and keep beside the pipeline: the cache, the host, settings, pins, scripts, debuggers.
 
 pub mod cache;
+pub mod debug;
 pub mod doctor;
 pub mod inspect;
 pub mod templates;

@@ -19,6 +19,7 @@ mod tool;
 mod prefix;
 mod run;
 mod up;
+mod debug;
 mod logs;
 mod stop;
 mod kill;
@@ -110,6 +111,7 @@ fn dispatch(cli: Cli, shell: Shell) -> Result<Answer> {
         Command::Prefix(args) => prefix::prefix(&args, dry_run),
         Command::Run(args) => run::run(&env(shell)?, &args, json),
         Command::Up(args) => up::up(&env(shell)?, &args, json),
+        Command::Debug(args) => debug::debug(&env(shell)?, &args),
         Command::Ps(_) => ps::ps(),
         Command::Logs(args) => logs::logs(&args, json),
         Command::Stop(args) => stop::stop(&args, dry_run),

@@ -1,4 +1,4 @@
-//! What people look at a program with, on a program in the kernel: gdb on its core dump, strace in the guest.
+//! What people look at a program with, on a program in the kernel: gdb from outside and on its core dump, strace in the guest.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Helpers of tests.
 
@@ -17,7 +17,7 @@ use ukl::image::initrd::Command;
 use ukl::machine::{Accel, Request, What};
 use ukl::manifest::{GuestFile, Manifest};
 use ukl::program::toolchain;
-use world::{built, manifest_of, own, run, text, Own, SHELL};
+use world::{built, manifest_of, own, run, text, Own, World, SHELL};
 
 /// The image that the tests boot, and the turn to use it: with busybox, and with strace where this machine has it.
 fn image() -> (Own, MutexGuard<'static, ()>) {
@@ -110,8 +110,8 @@ fn gdb_opens_the_core_dump_of_a_program_in_the_kernel() {
     let ask = ["bt", "print answer", "print kept", "print/x $r12", "print $_siginfo.si_signo", "info threads"];
     let said = post_mortem(dir.path(), &gdb, &text, "app", &image.dir.vmlinux(), &ask);
     for wanted in [
-        " in deepest (depth=2) at ./tool.c:21",
-        " in middle (depth=1) at ./tool.c:27",
+        " in deepest (depth=2) at ./tool.c:24",
+        " in middle (depth=1) at ./tool.c:30",
         " in main (argc=2, ",
         "$1 = 4713",
         "$2 = 32",
@@ -152,4 +152,123 @@ fn strace_shows_the_same_calls_as_in_ring_3() {
     let (app, ring3) = (calls(part(&text, "app")), calls(part(&text, "ring3")));
     assert!(app.len() > 3, "{app:?}");
     assert_eq!(app, ring3, "{text}");
+}
+
+/// `ukl debug` without questions: what gdb does, on the program of the image, or on a guest that runs.
+fn debug(world: &World, target: &[&str], commands: &[&str], args: &[&str]) -> world::Done {
+    let mut words = vec!["debug", "--batch"];
+    words.extend(commands.iter().flat_map(|command| ["--ex", command]));
+    words.extend(target);
+    words.extend(args);
+    world.ukl(&words)
+}
+
+#[test]
+fn gdb_stops_in_the_program_and_in_the_kernel_under_the_names_of_the_sources() {
+    if tool("gdb").is_none() {
+        return;
+    }
+    let (image, turn) = image();
+    // The world takes it, too.
+    drop(turn);
+    let world = World::booting();
+    let folder = image.dir.root().display().to_string();
+    let target = ["--accel", "tcg", "--out", &folder];
+    let commands = [
+        "info symbol $pc",
+        "break middle",
+        "continue",
+        "backtrace",
+        "print depth",
+        "print kept",
+        "info symbol pthread_create",
+        "break do_exit",
+        "delete 2",
+        "continue",
+        "info symbol $pc",
+    ];
+    let done = debug(&world, &target, &commands, &["--", "crash"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    for wanted in [
+        "_start in section .ukl.text",
+        "#0  middle (depth=1) at ./tool.c:30",
+        "in main (argc=2, ",
+        " = 1\n",
+        " = 31\n",
+        "pthread_create in section .ukl.text",
+        "do_exit in section .text",
+    ] {
+        assert!(done.out.contains(wanted), "no `{wanted}` in {}\n{}", done.out, done.err);
+    }
+    assert_eq!(world.guest("tool-debug"), serde_json::Value::Null);
+    world.nothing_is_left();
+}
+
+#[test]
+fn gdb_lets_the_program_end_and_its_output_is_shown() {
+    if tool("gdb").is_none() {
+        return;
+    }
+    let (image, turn) = image();
+    // The world takes it, too.
+    drop(turn);
+    let world = World::booting();
+    let folder = image.dir.root().display().to_string();
+    let done = debug(&world, &["--accel", "tcg", "--out", &folder], &["continue"], &[]);
+    assert!(done.code == Some(0) && done.out.contains("hello"), "{done:?}");
+    assert!(done.err.contains("`tool`: exited 7"), "{done:?}");
+}
+
+#[test]
+fn gdb_looks_at_a_guest_that_runs_and_leaves_it_running() {
+    if tool("gdb").is_none() {
+        return;
+    }
+    let (image, turn) = image();
+    // The world takes it, too.
+    drop(turn);
+    let world = World::booting();
+    let folder = image.dir.root().display().to_string();
+    world.ukl(&["run", "-d", "--name", "still", "--accel", "tcg", "--out", &folder, "--", "wait"]).ends(0, &[]);
+    for _ in 0..2 {
+        let done = debug(&world, &["still"], &["info symbol do_exit", "info threads"], &[]);
+        assert!(done.code == Some(0) && done.out.contains("do_exit in section .text"), "{done:?}");
+    }
+    assert_eq!(world.guest("still")["state"], "running");
+    world.ukl(&["kill", "-s", "TERM", "still"]).ends(0, &[]);
+    world.waits_for("still", "signal 15");
+    world.ukl(&["debug", "still"]).fails(2, &[]);
+}
+
+#[test]
+fn an_editor_starts_the_guest_and_attaches() {
+    let Some(gdb) = tool("gdb") else { return };
+    let (image, turn) = image();
+    // The world takes it, too.
+    drop(turn);
+    let world = World::booting();
+    let folder = image.dir.root().display().to_string();
+    let printed = world.ukl(&["debug", "--print-launch", "--out", &folder, "--", "crash"]);
+    let launch: serde_json::Value = serde_json::from_str(&printed.out).unwrap();
+    let launch = &launch["configurations"][0];
+    let word = |key: &str| launch[key].as_str().unwrap_or_else(|| panic!("no {key} in {launch}")).to_owned();
+    assert_eq!((word("type"), word("MIMode"), word("debugServerPath")), ("cppdbg".into(), "gdb".into(), "ukl".into()));
+    let args = ukl::base::quote::split(&word("debugServerArgs")).unwrap();
+    let mut server = world.command(&args).spawn().unwrap();
+    let said = world::says(server.stderr.as_mut().unwrap(), &word("serverStarted"));
+    assert!(said.contains(&word("serverStarted")), "{said}");
+    let attach = format!("target remote {}", word("miDebuggerServerAddress"));
+    let mut cmd = Cmd::new(gdb).args(["-nx", "-batch"]);
+    for command in [&attach, "break main", "continue", "backtrace", "kill"] {
+        cmd = cmd.args(["-ex", command]);
+    }
+    let output = SHELL.run(&cmd.arg(word("program"))).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("#0  main (argc=") && said.contains(" at ./tool.c:"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    server.wait().unwrap();
+    world.nothing_is_left();
 }

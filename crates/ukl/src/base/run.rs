@@ -372,6 +372,22 @@ impl Shell {
         Ok(Some((status, output.map(|output| output.join().unwrap_or_default()).unwrap_or_default())))
     }
 
+    /// Runs `cmd` on our own streams, with Ctrl-C its own meanwhile: it is for people. No status in a dry run.
+    pub fn lend(&self, cmd: &Cmd) -> Result<Option<ExitStatus>> {
+        if !self.announce(cmd)? {
+            return Ok(None);
+        }
+        let mut command = cmd.command();
+        let _ignored = interrupt::Ignored::start();
+        // SAFETY: signal is async-signal-safe and takes plain integers.
+        unsafe { command.pre_exec(|| interrupt::listen_again()) };
+        let mut child = spawn(cmd, &mut command)?;
+        let _live = interrupt::Live::new(child.id() as i32);
+        let status = child.wait()?;
+        anyhow::ensure!(!interrupted(), "interrupted");
+        Ok(Some(status))
+    }
+
     /// Starts `cmd` with the given standard streams, for programs that run beside us (QEMU).
     ///
     /// It shares our terminal and process group and dies with the thread that started it.

@@ -225,6 +225,11 @@ impl ImageDir {
         self.root.join("logs").join(format!("{stage}.log"))
     }
 
+    /// The kernel with the program's symbols as its sources name them.
+    pub fn debug_symbols(&self) -> PathBuf {
+        self.stage("debug").join("vmlinux")
+    }
+
     /// Intermediate files of `stage`.
     pub fn stage(&self, stage: &str) -> PathBuf {
         self.root.join("stages").join(stage)
@@ -268,6 +273,11 @@ impl RunDir {
     /// The pipe to init of a guest in the background, without `.in`, and `.out` for the way back.
     pub fn pipe(&self) -> Option<&Path> {
         self.pipe.as_deref()
+    }
+
+    /// As [`GuestDir::debugger`], for guests in the background.
+    pub fn debugger(&self) -> Option<PathBuf> {
+        self.pipe.as_ref().map(|_| self.root.join("gdb"))
     }
 
     /// What QEMU runs to ready a tap device.
@@ -341,6 +351,11 @@ impl GuestDir {
     /// The boot's files.
     pub fn run(&self) -> RunDir {
         RunDir { root: self.root.clone(), parts: self.root.clone(), pipe: Some(self.root.join("control")) }
+    }
+
+    /// Where a debugger finds its QEMU: a link to a socket, whose own path is short enough.
+    pub fn debugger(&self) -> PathBuf {
+        self.root.join("gdb")
     }
 
     /// What the process beside it had to say.
@@ -436,6 +451,12 @@ fn written(path: &Path, bytes: &[u8], mode: u32) -> Result<tempfile::NamedTempFi
     file.write_all(bytes).with_context(context)?;
     set_mode(file.path(), mode)?;
     Ok(file)
+}
+
+/// Makes `link` point to `target`, wherever it pointed before.
+pub fn link(target: &Path, link: &Path) -> Result<()> {
+    remove_file(link)?;
+    std::os::unix::fs::symlink(target, link).with_context(|| format!("failed to create `{}`", link.display()))
 }
 
 /// Removes a file that may not be there.

@@ -195,6 +195,8 @@ struct Watch {
     /// Tells the forwarding of our input to begin.
     begin: Option<Sender<()>>,
     waits_for_run: bool,
+    /// Only a debugger knows when it begins.
+    is_held: bool,
 }
 
 impl Watch {
@@ -227,6 +229,7 @@ impl Watch {
             begin: Some(begin),
             // Process 1 is the program: nobody announces it.
             waits_for_run: machine.has_init,
+            is_held: machine.waits,
         })
     }
 
@@ -261,7 +264,7 @@ impl Watch {
                 return Ok(End::Timeout);
             }
             // Once init runs, only the program knows how long it takes; process 1 may be silent for ever.
-            if self.waits_for_run && self.control_text.is_empty() && now >= self.boot_deadline {
+            if self.waits_for_run && !self.is_held && self.control_text.is_empty() && now >= self.boot_deadline {
                 return Ok(End::Stuck);
             }
         }

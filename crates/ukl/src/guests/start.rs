@@ -73,7 +73,7 @@ fn taken(name: &str, how: &str) -> crate::base::error::Failure {
 fn spawn(dir: &GuestDir, image: &Image, request: &Request, remove: bool) -> Result<Child> {
     let files = dir.run();
     // What the last guest of that name left would be taken for this one's.
-    for old in [files.console(), files.control(), files.qemu_line(), dir.record()] {
+    for old in [files.console(), files.control(), files.qemu_line(), dir.record(), dir.debugger()] {
         workdir::remove_file(&old)?;
     }
     workdir::write_atomic(&files.console(), b"")?;
@@ -131,6 +131,14 @@ fn wait(
             return Err(ended_early(dir)?.into());
         }
         // Process 1 announces nothing: QEMU's line is written just before it starts.
+        if request.waits {
+            // QEMU makes the socket when it has started.
+            if dir.debugger().exists() {
+                return Ok(None);
+            }
+            std::thread::sleep(TICK);
+            continue;
+        }
         let is_up = control.started || !has_init && dir.run().qemu_line().exists();
         if is_up && !waits {
             return Ok(None);

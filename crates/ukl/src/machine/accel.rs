@@ -79,6 +79,7 @@ fn probe(shell: &Shell, kernel: &Path) -> Result<bool> {
         shared_memory: false,
         control_pipe: None,
         monitor: None,
+        debugger: None,
         input_port: false,
         output_port: false,
         words: Vec::new(),

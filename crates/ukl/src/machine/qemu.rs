@@ -51,6 +51,8 @@ pub struct Hardware {
     pub shared_memory: bool,
     /// The socket at which QEMU's monitor listens.
     pub monitor: Option<PathBuf>,
+    /// The socket at which QEMU listens for a debugger; whether the guest waits for it.
+    pub debugger: Option<(PathBuf, bool)>,
     /// Words for the kernel beyond those that the machine needs.
     pub words: Vec<String>,
     /// Words for QEMU beyond those that we need.
@@ -176,6 +178,10 @@ pub fn command(hardware: &Hardware, now: Option<Duration>) -> Cmd {
     if let Some(monitor) = &hardware.monitor {
         cmd = cmd.args(["-qmp", &format!("unix:{},server=on,wait=off", quote::qemu(monitor))]);
     }
+    if let Some((socket, waits)) = &hardware.debugger {
+        cmd = cmd.args(["-gdb", &format!("unix:{},server=on,wait=off", quote::qemu(socket))]);
+        cmd = if *waits { cmd.arg("-S") } else { cmd };
+    }
     cmd = cmd.args(&hardware.storage);
     cmd = match &hardware.card {
         Some(card) => cmd.args(card.args(hardware.kind)),
@@ -212,6 +218,7 @@ mod tests {
             storage: Vec::new(),
             shared_memory: false,
             monitor: None,
+            debugger: None,
             words: vec!["rdinit=/UKL".into()],
             more: Vec::new(),
         }
@@ -278,6 +285,15 @@ mod tests {
     fn a_monitor_listens_where_it_is_told() {
         let machine = Hardware { monitor: Some("/t/a,b".into()), ..machine(MachineKind::Q35, Engine::Kvm) };
         assert!(command(&machine, None).display().contains("-qmp unix:/t/a,,b,server=on,wait=off"));
+    }
+
+    #[test]
+    fn a_debugger_finds_qemu_and_the_guest_may_wait_for_it() {
+        let with =
+            |waits| Hardware { debugger: Some(("/t/gdb".into(), waits)), ..machine(MachineKind::Q35, Engine::Kvm) };
+        let line = |waits| command(&with(waits), None).display();
+        assert!(line(true).contains("-gdb unix:/t/gdb,server=on,wait=off -S"), "{}", line(true));
+        assert!(!line(false).contains(" -S"));
     }
 
     #[test]

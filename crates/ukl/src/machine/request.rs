@@ -95,6 +95,9 @@ pub struct Request {
     /// outside is the same in every instruction whenever it is repeated, and its time stamp counter counts them.
     #[serde(default)]
     pub seed: Option<u32>,
+    /// The guest does nothing before a debugger tells it to.
+    #[serde(default)]
+    pub waits: bool,
     /// The guest gets an interrupt that cannot be masked so often.
     pub nmi: Option<Duration>,
     /// Another kernel than the image's, as an ELF file: the image's programs for ring 3 run on it.
@@ -121,6 +124,7 @@ impl Request {
             qemu: Vec::new(),
             icount: false,
             seed: None,
+            waits: false,
             nmi: None,
             kernel: None,
         }

@@ -51,7 +51,8 @@ pub fn resolve(
     connection.check(request, kind, cpus)?;
     let (card, tap_script) = card::card(shell, &connection, files)?;
     let has_daemon = storage::has_daemon(&disks_and_shares);
-    let sockets = match has_daemon || request.nmi.is_some() {
+    // A guest in the background can be looked at whenever somebody wants to.
+    let sockets = match has_daemon || request.nmi.is_some() || files.debugger().is_some() {
         true => Some(tempfile::tempdir().context("failed to create a folder for sockets")?),
         false => None,
     };
@@ -71,6 +72,9 @@ pub fn resolve(
         output_port: output != Output::Console,
         storage: storage::qemu_words(&disks_and_shares, socket_folder, kind),
         shared_memory: has_daemon,
+        debugger: socket_folder
+            .filter(|_| files.debugger().is_some())
+            .map(|folder| (folder.join("gdb"), request.waits)),
         monitor: socket_folder.filter(|_| request.nmi.is_some()).map(monitor),
         words,
         more: request.qemu.clone(),
@@ -91,6 +95,7 @@ pub fn resolve(
         has_init: request.what.has_init(),
         programs: request.what.programs(),
         timeout: request.timeout,
+        waits: request.waits,
         nmi: request.nmi,
         // A clock that counts instructions is not the host's, and without init nobody listens.
         has_clock: !request.icount && request.what.has_init(),

@@ -9,6 +9,7 @@ use super::cache::CacheArgs;
 use super::clean::CleanArgs;
 use super::completions::CompletionsArgs;
 use super::configure::ConfigureArgs;
+use super::debug::DebugArgs;
 use super::defconfig::DefconfigArgs;
 use super::doctor::DoctorArgs;
 use super::env::EnvArgs;
@@ -112,6 +113,8 @@ pub enum Command {
     Run(RunArgs),
     /// Build, then run
     Up(UpArgs),
+    /// Look at program and kernel with gdb, from the first instruction or in a guest that runs
+    Debug(DebugArgs),
     /// List the guests that run in the background, and those that ended
     Ps(PsArgs),
     /// Print what a guest in the background prints
@@ -182,13 +185,14 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("Build", &["build", "script", "env", "cc", "ar", "ld", "prefix"]),
     ("Run", &["run", "up", "ps", "logs", "stop", "kill", "rm"]),
     ("Ship", &["pkg", "push", "pull"]),
-    ("Look", &["inspect", "explain", "doctor"]),
+    ("Look", &["debug", "inspect", "explain", "doctor"]),
     ("Measure", &["test", "bench"]),
     ("Keep", &["update", "clean", "cache", "version", "completions", "man"]),
 ];
 
 /// Verbs that neither build a kernel nor read the source of one.
-const WITHOUT_KERNEL: [&str; 22] = [
+const WITHOUT_KERNEL: [&str; 23] = [
+    "debug",
     "list",
     "init",
     "env",

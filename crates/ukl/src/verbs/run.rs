@@ -91,7 +91,8 @@ pub(super) fn boot(env: &Env, image: &Image, wanted: &BootOptions, json: bool, s
     Ok(Answer { text: String::new(), json, code })
 }
 
-fn translate(options: &BootOptions) -> Result<Request> {
+/// The boot that the command line asks for.
+pub(super) fn translate(options: &BootOptions) -> Result<Request> {
     let args = (!options.args.is_empty()).then(|| options.args.clone());
     let what = match options {
         BootOptions { shell: true, .. } => What::Shell,

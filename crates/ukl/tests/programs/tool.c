@@ -1,4 +1,7 @@
-/* With an argument it crashes three calls deep beside a second thread, otherwise it says hello. */
+/*
+ * With an argument it crashes three calls deep beside a second thread; with `wait` it waits for a signal. Without
+ * one it says hello.
+ */
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -31,7 +34,8 @@ int main(int argc, char **argv)
 {
     pthread_t thread;
 
-    (void)argv;
+    if (argc > 1 && argv[1][0] == 'w')
+        pause();
     if (argc > 1) {
         pthread_barrier_init(&both, NULL, 2);
         pthread_create(&thread, NULL, sleeper, NULL);

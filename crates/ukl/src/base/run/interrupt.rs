@@ -84,6 +84,34 @@ fn is_child(pid: i32) -> bool {
     }
 }
 
+/// As long as this value lives, the keyboard's signals are somebody else's.
+pub(super) struct Ignored([(i32, libc::sighandler_t); 2]);
+
+impl Ignored {
+    pub(super) fn start() -> Self {
+        // SAFETY: signal takes plain integers, and ignoring a signal runs nothing.
+        Ignored([libc::SIGINT, libc::SIGQUIT].map(|signal| (signal, unsafe { libc::signal(signal, libc::SIG_IGN) })))
+    }
+}
+
+impl Drop for Ignored {
+    fn drop(&mut self) {
+        for (signal, handler) in self.0 {
+            // SAFETY: the handler is the one that was there.
+            unsafe { libc::signal(signal, handler) };
+        }
+    }
+}
+
+/// In a child of somebody who ignores them: the keyboard's signals do what they do by default.
+pub(super) fn listen_again() -> std::io::Result<()> {
+    for signal in [libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: signal is async-signal-safe and takes plain integers.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    Ok(())
+}
+
 /// Remembers a child for as long as the value lives.
 #[derive(Debug)]
 pub(super) struct Live(i32);
