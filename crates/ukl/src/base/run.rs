@@ -380,7 +380,7 @@ impl Shell {
         let mut command = cmd.command();
         let _ignored = interrupt::Ignored::start();
         // SAFETY: signal is async-signal-safe and takes plain integers.
-        unsafe { command.pre_exec(|| interrupt::listen_again()) };
+        unsafe { command.pre_exec(interrupt::listen_again) };
         let mut child = spawn(cmd, &mut command)?;
         let _live = interrupt::Live::new(child.id() as i32);
         let status = child.wait()?;
