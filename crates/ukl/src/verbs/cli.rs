@@ -113,8 +113,6 @@ pub enum Command {
     Run(RunArgs),
     /// Build, then run
     Up(UpArgs),
-    /// Look at program and kernel with gdb, from the first instruction or in a guest that runs
-    Debug(DebugArgs),
     /// List the guests that run in the background, and those that ended
     Ps(PsArgs),
     /// Print what a guest in the background prints
@@ -134,6 +132,8 @@ pub enum Command {
     Push(PushArgs),
     /// Fetch an image from a registry
     Pull(PullArgs),
+    /// Look at program and kernel with gdb, from the first instruction or in a guest that runs
+    Debug(DebugArgs),
     /// Show what is linked in: sections, symbols, imports, system call sites, red zones
     Inspect(InspectArgs),
     /// Tell what the next build makes again and why, or where a kernel option comes from
