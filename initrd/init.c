@@ -64,30 +64,6 @@ static void mount_all(void)
 	symlink("fd/2", "/dev/stderr");
 }
 
-void set_terminal(int fd, int raw)
-{
-	static const cc_t keys[] = {
-		[VEOF] = 4, [VLNEXT] = 22, [VINTR] = 3, [VQUIT] = 28, [VSUSP] = 26,
-		[VERASE] = 127, [VKILL] = 21, [VWERASE] = 23,
-	};
-	struct termios t;
-
-	if (tcgetattr(fd, &t))
-		return;
-	memset(t.c_cc, _POSIX_VDISABLE, sizeof t.c_cc);
-	t.c_cc[VEOF] = 4;
-	t.c_cc[VLNEXT] = 22;
-	t.c_lflag = ICANON | IEXTEN;
-	t.c_iflag = t.c_oflag = 0;
-	if (!raw) {
-		memcpy(t.c_cc, keys, sizeof keys);
-		t.c_lflag |= ISIG | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE;
-		t.c_iflag |= ICRNL;
-		t.c_oflag |= OPOST | ONLCR;
-	}
-	tcsetattr(fd, TCSANOW, &t);
-}
-
 /*
  * raw: a program at the console. cooked: a person at the console.
  * port: a program and a file or pipe of the host. null: a program without input.

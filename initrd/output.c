@@ -31,6 +31,30 @@ static atomic_int source = -1;
 static atomic_int busy;
 static atomic_ullong sent;
 
+void set_terminal(int fd, int raw)
+{
+	static const cc_t keys[] = {
+		[VEOF] = 4, [VLNEXT] = 22, [VINTR] = 3, [VQUIT] = 28, [VSUSP] = 26,
+		[VERASE] = 127, [VKILL] = 21, [VWERASE] = 23,
+	};
+	struct termios t;
+
+	if (tcgetattr(fd, &t))
+		return;
+	memset(t.c_cc, _POSIX_VDISABLE, sizeof t.c_cc);
+	t.c_cc[VEOF] = 4;
+	t.c_cc[VLNEXT] = 22;
+	t.c_lflag = ICANON | IEXTEN;
+	t.c_iflag = t.c_oflag = 0;
+	if (!raw) {
+		memcpy(t.c_cc, keys, sizeof keys);
+		t.c_lflag |= ISIG | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE;
+		t.c_iflag |= ICRNL;
+		t.c_oflag |= OPOST | ONLCR;
+	}
+	tcsetattr(fd, TCSANOW, &t);
+}
+
 int open_port(const char *path, int flags, short events)
 {
 	struct pollfd port = { -1, events, 0 };

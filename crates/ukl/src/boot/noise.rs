@@ -31,12 +31,12 @@ impl Farewell {
         while let Some(at) = self.held.iter().position(|byte| *byte == b'[') {
             shown.extend(self.held.drain(..at));
             match kind(&self.held) {
-                Kind::Farewell => {
+                MessageKind::Farewell => {
                     self.is_over = true;
                     self.held.clear();
                 }
-                Kind::Open => return shown,
-                Kind::Other => shown.extend(self.held.drain(..1)),
+                MessageKind::Open => return shown,
+                MessageKind::Other => shown.extend(self.held.drain(..1)),
             }
         }
         shown.append(&mut self.held);
@@ -49,21 +49,21 @@ impl Farewell {
     }
 }
 
-enum Kind {
+enum MessageKind {
     Farewell,
     Open,
     Other,
 }
 
 /// What begins with a bracket: `[    1.234567] Kernel panic …`, or may become it.
-fn kind(bytes: &[u8]) -> Kind {
+fn kind(bytes: &[u8]) -> MessageKind {
     let time = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b' ' | b'.' | b'T' | b'C' | b'[');
     let mut rest = &bytes[1..];
     // The time, and in some configurations the thread.
     for _ in 0..2 {
         let length = rest.iter().take_while(|byte| time(byte)).count();
         match rest.get(length) {
-            None if length < 32 => return Kind::Open,
+            None if length < 32 => return MessageKind::Open,
             Some(b']') if length > 0 && length < 32 => rest = &rest[length + 1..],
             _ => break,
         }
@@ -72,10 +72,10 @@ fn kind(bytes: &[u8]) -> Kind {
     let same = rest.iter().zip(FAREWELL.as_bytes()).take_while(|(a, b)| a == b).count();
     match (same == FAREWELL.len(), same == rest.len()) {
         // Two digits of the status, and two of a signal: none.
-        (true, _) if rest.len() < same + 4 => Kind::Open,
-        (true, _) if rest[same + 2..].starts_with(b"00") => Kind::Farewell,
-        (false, true) => Kind::Open,
-        _ => Kind::Other,
+        (true, _) if rest.len() < same + 4 => MessageKind::Open,
+        (true, _) if rest[same + 2..].starts_with(b"00") => MessageKind::Farewell,
+        (false, true) => MessageKind::Open,
+        _ => MessageKind::Other,
     }
 }
 

@@ -32,7 +32,7 @@ pub fn resolve(
     streams: (Input, Output),
     files: &RunDir,
 ) -> Result<Machine> {
-    let Env { shell, cache } = env;
+    let shell = &env.shell;
     let info = &image.info;
     let input = streams.0;
     // The init of an older image does not know the port.
@@ -43,19 +43,13 @@ pub fn resolve(
     let fits = cpus == 1 && !connection.needs_pci() && storage::fits_microvm(&disks_and_shares);
     let kind = request.machine.unwrap_or(if fits { MachineKind::Microvm } else { MachineKind::Q35 });
     let kernel = request.kernel.clone().unwrap_or_else(|| image.dir.vmlinux());
-    let engine = match accel::choose(shell, cache, request.accel, &kernel)? {
-        Engine::Tcg { .. } if request.icount => Engine::Counted { seed: request.seed },
-        engine => engine,
-    };
+    let engine = engine(env, request, &kernel)?;
     let words = words(info, request, &connection, output)?;
     connection.check(request, kind, cpus)?;
     let (card, tap_script) = card::card(shell, &connection, files)?;
     let has_daemon = storage::has_daemon(&disks_and_shares);
-    // A guest in the background can be looked at whenever somebody wants to.
-    let sockets = match has_daemon || request.nmi.is_some() || files.debugger().is_some() {
-        true => Some(tempfile::tempdir().context("failed to create a folder for sockets")?),
-        false => None,
-    };
+    let has_debugger = files.debugger().is_some();
+    let sockets = sockets(has_daemon || request.nmi.is_some() || has_debugger)?;
     let socket_folder = sockets.as_ref().map(|folder| folder.path());
     let startup = startup(info, request, input, &disks_and_shares)?;
     let hardware = Hardware {
@@ -72,9 +66,8 @@ pub fn resolve(
         output_port: output != Output::Console,
         storage: storage::qemu_words(&disks_and_shares, socket_folder, kind),
         shared_memory: has_daemon,
-        debugger: socket_folder
-            .filter(|_| files.debugger().is_some())
-            .map(|folder| (folder.join("gdb"), request.waits)),
+        // A guest in the background can be looked at whenever somebody wants to.
+        debugger: socket_folder.filter(|_| has_debugger).map(|folder| (folder.join("gdb"), request.waits)),
         monitor: socket_folder.filter(|_| request.nmi.is_some()).map(monitor),
         words,
         more: request.qemu.clone(),
@@ -100,6 +93,19 @@ pub fn resolve(
         // A clock that counts instructions is not the host's, and without init nobody listens.
         has_clock: !request.icount && request.what.has_init(),
     })
+}
+
+/// How the guest's instructions are carried out.
+fn engine(env: &Env, request: &Request, kernel: &Path) -> Result<Engine> {
+    Ok(match accel::choose(&env.shell, &env.cache, request.accel, kernel)? {
+        Engine::Tcg { .. } if request.icount => Engine::Counted { seed: request.seed },
+        engine => engine,
+    })
+}
+
+/// A folder for sockets where any is wanted.
+fn sockets(are_wanted: bool) -> Result<Option<tempfile::TempDir>> {
+    are_wanted.then(tempfile::tempdir).transpose().context("failed to create a folder for sockets")
 }
 
 /// The socket of QEMU's monitor, in the folder for sockets.
