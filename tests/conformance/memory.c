@@ -2,6 +2,7 @@
 #include "suite.h"
 #include <sys/shm.h>
 #include <setjmp.h>
+#include <sys/resource.h>
 
 static sigjmp_buf back;
 static volatile int fault_signal, fault_code;
@@ -369,6 +370,23 @@ CASE(globals_advise_data)
 	say("%s", own_data);
 }
 
+static char large_data[64][PAGE] __attribute__((aligned(4096))) = { [40] = "in the middle", [41] = "behind" };
+
+/* Data comes from the program's file page by page, when it is touched, and no page of it is copied before. */
+CASE(globals_faulted_in)
+{
+	struct rusage before, after;
+	int right = 0;
+
+	EXPECT(getrusage(RUSAGE_SELF, &before) == 0);
+	for (int i = 0; i < 64; i++)
+		large_data[i][0]++;
+	EXPECT(getrusage(RUSAGE_SELF, &after) == 0);
+	right = after.ru_minflt - before.ru_minflt >= 64 && after.ru_minflt - before.ru_minflt <= 128;
+	say("a fault for each page %d, %s, %s", right, large_data[40], large_data[41]);
+	EXPECT(right);
+}
+
 CASE(globals_unmap)
 {
 	EXPECT(munmap(own_bss + PAGE, PAGE) == 0);
@@ -418,5 +436,5 @@ CASE(globals_shared_mapping)
 	say("%s", own_data);
 }
 
-FAMILY(globals, T(globals_protect), T(globals_advise), T(globals_advise_data), T(globals_unmap), T(globals_fork),
+FAMILY(globals, T(globals_protect), T(globals_advise), T(globals_advise_data), T(globals_faulted_in), T(globals_unmap), T(globals_fork),
        T(globals_fresh_after_exec), T(globals_shared_mapping));

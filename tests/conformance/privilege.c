@@ -1,9 +1,12 @@
 /* Who may start the program in app mode, and what an unprivileged process can do to it. */
 #include "suite.h"
+#include <elf.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/sendfile.h>
 
 #define NOBODY 65534
 #define TRIGGER "/UKL"
@@ -38,17 +41,23 @@ static void as_nobody(void)
 	still_ordinary();
 }
 
+/* Writes a copy of the trigger with @size bytes from @bytes at @offset in their place. */
+static int change_trigger(const char *name, mode_t mode, uid_t owner, long offset, const void *bytes, size_t size)
+{
+	int from = open(TRIGGER, O_RDONLY | O_CLOEXEC), to = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct stat status;
+	int good;
+
+	good = fstat(from, &status) == 0 && sendfile(to, from, NULL, status.st_size) == status.st_size;
+	good = good && pwrite(to, bytes, size, offset) == (ssize_t)size;
+	close(from);
+	close(to);
+	return good && chown(name, owner, owner) == 0 && chmod(name, mode) == 0 ? 0 : -1;
+}
+
 static int copy_trigger(const char *name, mode_t mode, uid_t owner)
 {
-	char content[256];
-	int from = open(TRIGGER, O_RDONLY | O_CLOEXEC);
-	ssize_t size = read(from, content, sizeof(content));
-
-	close(from);
-	if (size <= 0)
-		return -1;
-	close(scratch(name, content, size));
-	return chown(name, owner, owner) == 0 && chmod(name, mode) == 0 ? 0 : -1;
+	return change_trigger(name, mode, owner, 0, NULL, 0);
 }
 
 static void own_copy_as_nobody(void)
@@ -126,6 +135,54 @@ CASE(privilege_setuid_copy)
 {
 	EXPECT(copy_trigger("setuid", 04755, 0) == 0);
 	say("%s", fate(in_child(setuid_copy)));
+}
+
+static void start_liar(void)
+{
+	start_trigger("./liar");
+}
+
+/* The trigger with @bytes at @offset: what root gets who starts it. */
+static void lie(const char *what, long offset, const void *bytes, size_t size)
+{
+	int status;
+
+	EXPECT(change_trigger("liar", 0755, 0, offset, bytes, size) == 0);
+	status = in_child(start_liar);
+	say("%s: %s", what, fate(status));
+	EXPECT(!WIFEXITED(status) || WEXITSTATUS(status) == 0);
+	unlink("liar");
+}
+
+/* Only the file that describes the program as it is in the kernel leads there. */
+CASE(privilege_liars)
+{
+	static const uint64_t kernel = 0xffffffff81000000, none, low = 0x400000;
+	const long entry = offsetof(Elf64_Ehdr, e_entry), headers = sizeof(Elf64_Ehdr), one = sizeof(Elf64_Phdr);
+	const uint16_t fewer = 2, more = 40, shared = ET_DYN;
+	const uint32_t type = PT_LOAD, rights = PF_R | PF_W | PF_X;
+	Elf64_Phdr segment;
+	int fd = open(TRIGGER, O_RDONLY | O_CLOEXEC);
+
+	lie("entry elsewhere in the kernel", entry, &kernel, 8);
+	lie("entry at a user address", entry, &low, 8);
+	lie("fewer headers", offsetof(Elf64_Ehdr, e_phnum), &fewer, 2);
+	lie("more headers than there are", offsetof(Elf64_Ehdr, e_phnum), &more, 2);
+	lie("another type", offsetof(Elf64_Ehdr, e_type), &shared, 2);
+	for (int i = 0; i < 3; i++) {
+		EXPECT(pread(fd, &segment, sizeof(segment), headers + i * one) == sizeof(segment));
+		segment.p_memsz += PAGE;
+		lie("a longer segment", headers + i * one, &segment, sizeof(segment));
+		segment.p_memsz -= PAGE;
+		segment.p_vaddr = kernel;
+		lie("a segment in the kernel", headers + i * one, &segment, sizeof(segment));
+		lie("other rights", headers + i * one + offsetof(Elf64_Phdr, p_flags), &rights, 4);
+	}
+	lie("one segment more", headers + 5 * one, &type, 4);
+	/* Debuggers read where the sections are; the kernel does not. */
+	EXPECT(change_trigger("liar", 0755, 0, offsetof(Elf64_Ehdr, e_shoff), &none, 8) == 0);
+	say("no sections: %s", fate(in_child(start_liar)));
+	close(fd);
 }
 
 static void drop_and_try(void)
@@ -215,5 +272,5 @@ CASE(privilege_capabilities)
 }
 
 FAMILY(privilege, T(privilege_unprivileged_exec), T(privilege_root_without_capabilities),
-       T(privilege_allowed_exec), T(privilege_setuid_copy), T(privilege_dropped), T(privilege_attack_from_nobody),
+       T(privilege_allowed_exec), T(privilege_setuid_copy), T(privilege_liars), T(privilege_dropped), T(privilege_attack_from_nobody),
        T(privilege_trace_own_without_capability), T(privilege_capabilities));

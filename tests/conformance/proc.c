@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <elf.h>
 #include <libgen.h>
+#include <link.h>
 #include <pthread.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -73,6 +74,96 @@ CASE(proc_names)
 	size = slurp("/proc/self/cmdline");
 	say("cmdline begins with it %d, ends with a zero %d", strcmp(text, called) == 0, text[size - 1] == 0);
 	EXPECT(readlink("/proc/self/cwd", link, sizeof(link) - 1) > 0 && strncmp(link, "/tmp/guest-", 11) == 0);
+}
+
+/* The symbol of this program's file that is called @name, by its symbol table. */
+static Elf64_Sym *own_symbol(const char *file, const char *name)
+{
+	const Elf64_Ehdr *head = (const void *)file;
+	const Elf64_Shdr *sections = (const void *)(file + head->e_shoff);
+
+	for (int i = 0; i < head->e_shnum; i++) {
+		Elf64_Sym *symbol = (void *)(file + sections[i].sh_offset), *end = symbol + sections[i].sh_size / sizeof(*symbol);
+		const char *names = file + sections[sections[i].sh_link].sh_offset;
+
+		for (; sections[i].sh_type == SHT_SYMTAB && symbol < end; symbol++)
+			if (strcmp(names + symbol->st_name, name) == 0)
+				return symbol;
+	}
+	return NULL;
+}
+
+static _Thread_local int each_thread = 3;
+int proc_marked_function(void);
+__attribute__((noinline)) int proc_marked_function(void) { return data_word + each_thread; }
+
+/* What a program reads in its own file: backtraces, build information, attached data. */
+CASE(proc_own_file)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	struct stat status;
+	const Elf64_Phdr *load;
+	const Elf64_Ehdr *head;
+	Elf64_Sym *symbol;
+	char *file;
+	int same = 0;
+
+	REQUIRE(fd >= 0 && fstat(fd, &status) == 0);
+	file = mmap(NULL, status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	REQUIRE(file != MAP_FAILED);
+	head = (void *)file;
+	EXPECT(memcmp(head->e_ident, ELFMAG "\2\1\1", 7) == 0 && head->e_machine == EM_X86_64);
+	say("type %d, entry %d", head->e_type, head->e_entry == getauxval(AT_ENTRY));
+	say("headers %d", head->e_phnum == getauxval(AT_PHNUM) &&
+	    memcmp(file + head->e_phoff, (void *)getauxval(AT_PHDR), head->e_phnum * sizeof(*load)) == 0);
+	symbol = own_symbol(file, "proc_marked_function");
+	REQUIRE(symbol);
+	say("function %d", symbol->st_value == (uintptr_t)proc_marked_function && ELF64_ST_TYPE(symbol->st_info) == STT_FUNC);
+	load = (void *)(file + head->e_phoff);
+	for (int i = 0; i < head->e_phnum; i++)
+		if (load[i].p_type == PT_LOAD && symbol->st_value - load[i].p_vaddr < load[i].p_filesz)
+			same = memcmp(file + load[i].p_offset + (symbol->st_value - load[i].p_vaddr),
+				      (void *)proc_marked_function, symbol->st_size) == 0;
+	say("its code %d", same);
+	symbol = own_symbol(file, "called");
+	say("variable %d", symbol && symbol->st_value == (uintptr_t)&called);
+	say("writing to it %s", answer(open("/proc/self/exe", O_RDWR | O_CLOEXEC)));
+}
+
+static int in_segment(struct dl_phdr_info *info, int type, const void *at)
+{
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const Elf64_Phdr *segment = &info->dlpi_phdr[i];
+
+		if (segment->p_type == (Elf64_Word)type && (uintptr_t)at - info->dlpi_addr - segment->p_vaddr < segment->p_memsz)
+			return segment->p_flags;
+	}
+	return -1;
+}
+
+static int tell_object(struct dl_phdr_info *info, size_t size, void *count)
+{
+	++*(int *)count;
+	say("size %zu, segments %d", size, info->dlpi_phnum > 3);
+	say("this function %d", in_segment(info, PT_LOAD, (void *)tell_object) & (PF_X | PF_W));
+	say("data %d, zeros %d", in_segment(info, PT_LOAD, &data_word), in_segment(info, PT_LOAD, &bss_word));
+	say("constants %d", in_segment(info, PT_LOAD, &ro_word) & PF_W);
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type == PT_TLS)
+			say("thread-local data %d", info->dlpi_phdr[i].p_memsz >= sizeof(each_thread));
+		if (info->dlpi_phdr[i].p_type == PT_GNU_STACK)
+			say("stack %u", info->dlpi_phdr[i].p_flags);
+	}
+	return 0;
+}
+
+/* What unwinders ask. */
+CASE(proc_program_headers)
+{
+	int count = 0;
+
+	say("%d", dl_iterate_phdr(tell_object, &count));
+	say("objects %d, and %d", count, proc_marked_function());
 }
 
 static const char *field(const char *name)
@@ -250,5 +341,5 @@ CASE(proc_hardware)
 	EXPECT(base == 0x123456000);
 }
 
-FAMILY(proc, T(proc_maps), T(proc_vdso), T(proc_names), T(proc_status), T(proc_stat), T(proc_own_memory),
+FAMILY(proc, T(proc_maps), T(proc_vdso), T(proc_names), T(proc_own_file), T(proc_program_headers), T(proc_status), T(proc_stat), T(proc_own_memory),
        T(proc_auxiliary_vector), T(proc_files), T(proc_of_a_child), T(proc_tools), T(proc_hardware));

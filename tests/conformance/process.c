@@ -339,7 +339,7 @@ CASE(process_usage)
 	for (int i = 0; i < 50; i++)
 		at[i * PAGE] = 1;
 	EXPECT(getrusage(RUSAGE_SELF, &later) == 0);
-	say("memory counted %d, faults counted %d", usage.ru_maxrss > 100, later.ru_minflt - usage.ru_minflt >= 50);
+	say("memory counted %d, faults counted %d", later.ru_maxrss > 100, later.ru_minflt - usage.ru_minflt >= 50);
 }
 
 FAMILY(process, T(process_fork), T(process_many_children), T(process_vfork), T(process_clone), T(process_clone3),

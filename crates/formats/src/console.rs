@@ -157,6 +157,8 @@ fn oops(lines: &[String]) -> Option<Oops> {
         "double fault: ",
         "kernel BUG at ",
         "traps: PANIC: double fault",
+        // Of the patches: a function that the program called by name ended it.
+        "UKL call: ",
     ];
     let at = lines.iter().position(|line| {
         let message = message(line);

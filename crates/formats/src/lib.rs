@@ -9,6 +9,7 @@ mod raw;
 pub mod ar;
 pub mod elf;
 pub mod prefix;
+pub mod trigger;
 pub mod unprefix;
 mod arch;
 pub mod sites;

@@ -2,3 +2,4 @@
 
 pub mod initrd;
 pub mod folder;
+pub mod trigger;

@@ -14,6 +14,7 @@ use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
 use crate::image::folder::{self, Image, Parts};
 use crate::image::initrd::{self, Startup};
+use crate::image::trigger;
 use crate::kernel::config::{self, Configured};
 use crate::kernel::exports::{self, Exports, Side};
 use crate::kernel::patch::{self, PatchedSource};
@@ -188,7 +189,8 @@ impl Walk<'_> {
         let kernel = clock.stage("kernel", || vmlinux::build(env, &configured, &archive, dir, progress))?;
         let Manifest { name, trigger, args, env: variables, storage, .. } = manifest;
         let startup = Startup::of_image(name, trigger, args, variables, storage);
-        let initrd = clock.stage("initrd", || initrd::build(env, &userland, manifest, dir, &startup))?;
+        let started_by = clock.stage("trigger", || trigger::build(env, &kernel, dir))?;
+        let initrd = clock.stage("initrd", || initrd::build(env, &userland, &started_by, manifest, dir, &startup))?;
         let (archive, patched, configured) = (&archive.value, &patched.value, &configured.value);
         let parts = Parts { manifest, toolchain, archive, patched, configured, kernel: &kernel, initrd: &initrd };
         if env.shell.dry_run {

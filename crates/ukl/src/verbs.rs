@@ -17,6 +17,7 @@ mod script;
 mod env;
 mod tool;
 mod prefix;
+mod trigger;
 mod run;
 mod up;
 mod debug;
@@ -109,6 +110,7 @@ fn dispatch(cli: Cli, shell: Shell) -> Result<Answer> {
         Command::Env(args) => env::env(&shell, &args),
         Command::Cc(_) | Command::Ar(_) | Command::Ld(_) => tool::refuse(),
         Command::Prefix(args) => prefix::prefix(&args, dry_run),
+        Command::Trigger(args) => trigger::trigger(&args, dry_run),
         Command::Run(args) => run::run(&env(shell)?, &args, json),
         Command::Up(args) => up::up(&env(shell)?, &args, json),
         Command::Debug(args) => debug::debug(&env(shell)?, &args),

@@ -20,12 +20,16 @@ use ukl::base::plan::Made;
 use ukl::base::workdir::{self, ImageDir};
 use ukl::boot::{self, Outcome};
 use ukl::image::folder::Image;
+use ukl::image::initrd::{self, Startup};
+use ukl::image::trigger;
 use ukl::kernel::config::Configured;
 use ukl::kernel::patch;
 use ukl::kernel::vmlinux;
 use ukl::machine::{Accel, Request, What};
+use ukl::manifest::Manifest;
 use ukl::pipeline::{self, Clock};
 use ukl::program::archive::AppArchive;
+use ukl::program::userland;
 use ukl::supply::linux_source;
 use world::{env, manifest_of};
 
@@ -68,6 +72,7 @@ fn configure(tree: &Path, out: &Path) {
 struct Bench {
     env: Env,
     dir: tempfile::TempDir,
+    manifest: Manifest,
     image: Image,
     version: String,
 }
@@ -83,7 +88,7 @@ impl Bench {
         // Hard links: patch(1) writes a new file and renames it, and so do we.
         let tree = dir.path().join("linux");
         passes(Command::new("cp").args(["-a", "--link", "--"]).arg(&pristine.tree).arg(&tree));
-        Bench { env, dir, image, version: pristine.version }
+        Bench { env, dir, manifest, image, version: pristine.version }
     }
 
     fn tree(&self) -> PathBuf {
@@ -106,11 +111,22 @@ impl Bench {
         };
         built.unwrap_or_else(|error| panic!("{what}: {}", render(&error).0));
         workdir::copy_atomic(&configured.out.join("vmlinux"), &folder.vmlinux()).unwrap();
+        if self.starts_programs() {
+            // The file that starts the program is of this kernel.
+            trigger::write(&folder.vmlinux(), &folder.trigger()).unwrap();
+            let (userland, trigger) = (userland::find(&self.env, "gcc").unwrap().value, Made::found(folder.trigger()));
+            initrd::build(&self.env, &userland, &trigger, &self.manifest, folder, &Startup::pid1()).unwrap();
+        }
+    }
+
+    /// Do the patches reach so far that exec starts the program inside of the kernel?
+    fn starts_programs(&self) -> bool {
+        std::fs::read_to_string(self.tree().join("fs/binfmt_elf.c")).unwrap().contains("ukl_check_elf")
     }
 
     /// The program says what it should in ring 3, and inside the kernel where the patches reach that far.
     fn boots(&self) -> bool {
-        let both = self.tree().join("fs/binfmt_ukl.c").exists();
+        let both = self.starts_programs();
         let what = if both { What::Both(None) } else { What::Twin(None) };
         let timeout = Some(Duration::from_secs(120));
         let options = Request { attach: false, accel: Accel::Tcg, timeout, ..Request::new(what) };
@@ -150,8 +166,8 @@ fn every_patch_compiles_and_boots_and_the_interrupt_stack_is_protected() {
     // An NMI whose handler faults, in the moment when a frame of the program's has not been moved yet.
     bench.change(
         "arch/x86/kernel/traps.c",
-        "\tif (ukl_text(eregs->ip))\n\t\treturn sync_regs(eregs);\n",
-        "\tif (ukl_text(eregs->ip)) {\n\t\tasm volatile(\"int $2\");\n\t\treturn sync_regs(eregs);\n\t}\n",
+        "\tif (user_mode(eregs))\n\t\treturn sync_regs(eregs);\n",
+        "\tif (user_mode(eregs)) {\n\t\tasm volatile(\"int $2\");\n\t\treturn sync_regs(eregs);\n\t}\n",
     );
     bench.change(
         "arch/x86/kernel/nmi.c",

@@ -122,6 +122,13 @@ fn gdb_opens_the_core_dump_of_a_program_in_the_kernel() {
     ] {
         assert!(said.contains(wanted), "no `{wanted}` in what gdb says:\n{said}");
     }
+    // The file that was executed knows its functions and their code, and is the core's.
+    let ask = ["bt", "x/i deepest", "info files"];
+    let said = post_mortem(dir.path(), &gdb, &text, "app", &image.dir.trigger(), &ask);
+    for wanted in [" in deepest ()", " in middle ()", " in main ()", "<deepest>:\tpush", " is .tdata", " is .text"] {
+        assert!(said.contains(wanted), "no `{wanted}` in what gdb says:\n{said}");
+    }
+    assert!(!said.to_lowercase().contains("warning"), "{said}");
 }
 
 /// The names of the calls in what strace wrote, from the first after exec.

@@ -175,6 +175,11 @@ impl ImageDir {
         self.parts.join("initrd.cpio.lz4")
     }
 
+    /// The file that starts the program in the guest.
+    pub fn trigger(&self) -> PathBuf {
+        self.parts.join("trigger")
+    }
+
     /// The archive of the partially linked, prefixed program.
     pub fn archive(&self) -> PathBuf {
         self.parts.join("UKL.a")

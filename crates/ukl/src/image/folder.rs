@@ -114,8 +114,10 @@ pub struct Parts<'a> {
 /// last, so that it marks a complete image.
 pub fn assemble(parts: &Parts, dir: &ImageDir) -> Result<Image> {
     let mut files = BTreeMap::new();
-    let described =
-        [&parts.kernel.bzimage, &parts.kernel.vmlinux, &parts.kernel.config, &parts.initrd.path, &parts.archive.path];
+    let Parts { kernel, initrd, archive, .. } = parts;
+    let next = dir.next();
+    let trigger = &next.trigger();
+    let described = [&kernel.bzimage, &kernel.vmlinux, &kernel.config, &initrd.path, trigger, &archive.path];
     for path in described {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let bytes = std::fs::metadata(path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
@@ -124,7 +126,6 @@ pub fn assemble(parts: &Parts, dir: &ImageDir) -> Result<Image> {
     let info = describe(parts, files);
     let mut text = serde_json::to_string_pretty(&info)?;
     text.push('\n');
-    let next = dir.next();
     workdir::write_atomic(&next.manifest(), text.as_bytes())?;
     let all = described.into_iter().cloned().chain([next.twin(), next.manifest()]);
     dir.publish(&all.collect::<Vec<_>>())?;

@@ -30,20 +30,23 @@ pub struct Initrd {
     pub path: PathBuf,
 }
 
-/// Builds init and the image's own files, and the RAM disk that starts the program as `startup` says.
+/// Builds init and the image's own files, and the RAM disk that starts the program as `startup` says, by the file
+/// `trigger`.
 ///
 /// Errors: a file of the manifest cannot be read or its path is listed twice (class `App`), no
 /// static busybox for a shell, no lz4 (class `Host`).
 pub fn build(
     env: &Env,
     userland: &Userland,
+    trigger: &Made<PathBuf>,
     manifest: &Manifest,
     image: &ImageDir,
     startup: &Startup,
 ) -> Result<Made<Initrd>> {
     let init = base::init(env, userland)?;
     let stage = image.stage("initrd");
-    let archive = base::archive(manifest)?;
+    // In a dry run, that file may be an older one, or not there.
+    let archive = base::archive(manifest, std::fs::read(&trigger.value).unwrap_or_default())?;
     let mut inputs = Inputs::default().with("the archive's format", "gen_init_cpio");
     for entry in formats::newc::read(&archive)? {
         inputs = inputs.with(&format!("/{}", entry.path), format!("{entry:?}"));
@@ -58,7 +61,7 @@ pub fn build(
         })?;
         Ok(base)
     })?;
-    let base = base.behind(&init);
+    let base = base.behind(&init).behind(&Made::later((), trigger));
     if !env.shell.dry_run {
         workdir::copy_atomic(&init, &stage.join("init"))?;
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::env::Env;
 use crate::base::error::Result;
-use crate::base::plan::{INPUTS_ANEW, NOT_CACHED};
+use crate::base::plan::{Made, INPUTS_ANEW, NOT_CACHED};
 use crate::base::workdir;
 use crate::image::folder::{self, Image};
 use crate::image::initrd::{self, Startup};
@@ -33,7 +33,8 @@ pub fn changes(env: &Env, manifest: &Manifest, image: &Image) -> Result<Vec<Stri
     }
     let Manifest { name, trigger, args, env: variables, storage, .. } = manifest;
     let startup = Startup::of_image(name, trigger, args, variables, storage);
-    let initrd = initrd::build(env, &half.userland, manifest, next, &startup)?;
+    let trigger_file = Made::found(next.trigger());
+    let initrd = initrd::build(env, &half.userland, &trigger_file, manifest, next, &startup)?;
     let found = clock.stages.into_iter().flat_map(|stage| stage.why).chain(initrd.why);
     // What was never made was made elsewhere, by another version of ukl.
     let says_more = |why: &String| !why.ends_with("not made yet") && ![NOT_CACHED, INPUTS_ANEW].contains(&why.as_str());
@@ -49,6 +50,7 @@ fn unfinished(image: &Image) -> Option<String> {
         (next.twin(), image.dir.twin()),
         (next.archive(), image.dir.archive()),
         (next.bzimage(), image.dir.bzimage()),
+        (next.trigger(), image.dir.trigger()),
         (next.initrd(), image.dir.initrd()),
     ];
     let differs = |(new, old): &(PathBuf, PathBuf)| {

@@ -32,6 +32,7 @@ use super::set::OptionsArgs;
 use super::stop::StopArgs;
 use super::test::TestArgs;
 use super::tool::ToolArgs;
+use super::trigger::TriggerArgs;
 use super::up::UpArgs;
 use super::update::UpdateArgs;
 use crate::base::term;
@@ -109,6 +110,8 @@ pub enum Command {
     Ld(ToolArgs),
     /// Prefix every symbol of an object or archive (as `objcopy --prefix-symbols`)
     Prefix(PrefixArgs),
+    /// Make the file that starts the program in a linked kernel
+    Trigger(TriggerArgs),
     /// Boot the image that was built last; exits as the program does
     Run(RunArgs),
     /// Build, then run
@@ -182,7 +185,7 @@ impl From<ColorChoice> for term::Color {
 /// What people do, and the verbs for it in the order of use.
 const GROUPS: [(&str, &[&str]); 7] = [
     ("Begin", &["list", "init", "configure", "set", "unset", "defconfig", "menuconfig"]),
-    ("Build", &["build", "script", "env", "cc", "ar", "ld", "prefix"]),
+    ("Build", &["build", "script", "env", "cc", "ar", "ld", "prefix", "trigger"]),
     ("Run", &["run", "up", "ps", "logs", "stop", "kill", "rm"]),
     ("Ship", &["pkg", "push", "pull"]),
     ("Look", &["debug", "inspect", "explain", "doctor"]),
@@ -191,7 +194,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
 ];
 
 /// Verbs that neither build a kernel nor read the source of one.
-const WITHOUT_KERNEL: [&str; 23] = [
+const WITHOUT_KERNEL: [&str; 24] = [
     "debug",
     "list",
     "init",
@@ -200,6 +203,7 @@ const WITHOUT_KERNEL: [&str; 23] = [
     "ar",
     "ld",
     "prefix",
+    "trigger",
     "ps",
     "logs",
     "stop",

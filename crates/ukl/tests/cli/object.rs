@@ -1,4 +1,4 @@
-//! inspect and prefix, on what the system's compiler makes.
+//! inspect, prefix and trigger, on what the system's compiler makes.
 
 use std::process::Command;
 
@@ -78,4 +78,16 @@ fn prefix_leaves_nothing_behind_when_it_fails() {
     world.ukl(&["prefix", "bad.o", "out.o"]).fails(2, &["`bad.o`: "]);
     world.ukl(&["prefix", "none.o", "out.o"]).fails(2, &["no file `none.o`"]);
     assert_eq!(world.files("project"), ["bad.o"]);
+}
+
+#[test]
+fn a_trigger_is_made_of_a_kernel_with_a_program_and_of_nothing_else() {
+    let world = compiled();
+    for (file, wanted) in
+        [("none", "no file `none`"), ("a.c", "not an ELF object"), ("a.o", "no section `.ukl.rodata`")]
+    {
+        let done = world.ukl(&["trigger", file, "UKL"]);
+        assert!(done.code == Some(2) && done.err.contains(wanted), "{done:?}");
+        assert!(!world.at("project").join("UKL").exists());
+    }
 }

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 35] = [
+const COMMANDS: [&str; 36] = [
     "pkg",
     "push",
     "pull",
@@ -33,6 +33,7 @@ const COMMANDS: [&str; 35] = [
     "clean",
     "cache",
     "prefix",
+    "trigger",
     "completions",
     "man",
     "env",

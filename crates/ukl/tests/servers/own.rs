@@ -110,10 +110,7 @@ fn prepare(image: &ImageDir, folder: &Path, place: Place, twin: bool) -> Result<
         fs::copy(script, work.join(script.file_name().unwrap()))?;
     }
     let server = work.join("server");
-    match twin {
-        true => drop(fs::copy(image.twin(), &server)?),
-        false => fs::write(&server, "\x7fUKL\n")?,
-    }
+    fs::copy(if twin { image.twin() } else { image.trigger() }, &server)?;
     ukl::base::workdir::set_mode(&server, 0o755)?;
     // Scripts ask the server for its options; on this machine only the twin can answer.
     if let Some(program) = manifest::load(folder)?.program {

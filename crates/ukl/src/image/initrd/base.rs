@@ -87,15 +87,14 @@ pub fn init_commands(userland: &Userland, dir: &Path) -> Result<[Cmd; 2]> {
     commands(userland, dir, "init", &SOURCES)
 }
 
-/// Everything but init and the commands.
+/// Everything but init and the commands; of the file that starts the program, all but its contents.
 pub fn entries(manifest: &Manifest) -> Result<Vec<Entry>> {
-    Ok(newc::read(&archive(manifest)?)?)
+    Ok(newc::read(&archive(manifest, Vec::new())?)?)
 }
 
 /// The uncompressed archive of everything but init and the commands.
-pub(super) fn archive(manifest: &Manifest) -> Result<Vec<u8>> {
+pub(super) fn archive(manifest: &Manifest, trigger: Vec<u8>) -> Result<Vec<u8>> {
     let mut entries = parse_list(LIST)?;
-    let trigger = format!("\x7fUKL\n{}\n", manifest.name);
     entries.push(Entry::file(&manifest.trigger, 0o755, trigger));
     for file in &manifest.files {
         let guest = guest_entries(file)?;

@@ -33,12 +33,16 @@ pub(super) fn write(text: &mut Text, shared: &Shared) -> Result<()> {
     let archiver = at(text, "gen_init_cpio");
     text.line(&format!("\"$CC\" -o {archiver} \"$LINUX/usr/gen_init_cpio.c\""));
     text.say(&format!(
-        "What an image always has. {} is what starts the program: a file with four magic bytes, which exec knows.",
+        "What starts the program, {} in the guest: an ELF file that exec knows by its headers. Its data is mapped from\n\
+         there; its text is described where it is, in the kernel.",
         manifest.trigger
     ));
+    let (vmlinux, trigger) = (text.word(&dir.vmlinux().to_string_lossy()), text.word(&dir.trigger().to_string_lossy()));
+    text.line(&format!("\"$UKL\" trigger {vmlinux} {trigger}"));
+    text.say("What an image always has.");
     let mut list = String::new();
     for entry in initrd::entries(manifest)? {
-        list.push_str(&line(text, manifest, &entry, &stage)?);
+        list.push_str(&line(text, shared, &entry, &stage)?);
         list.push('\n');
     }
     let (base, archive, small) = (at(text, "base.list"), at(text, "base.cpio"), at(text, "base.cpio.lz4"));
@@ -87,7 +91,7 @@ fn plain(word: &str) -> String {
 }
 
 /// One line of the list, in a here-document; a file of ours is written first.
-fn line(text: &mut Text, manifest: &Manifest, entry: &Entry, stage: &Path) -> Result<String> {
+fn line(text: &mut Text, shared: &Shared, entry: &Entry, stage: &Path) -> Result<String> {
     let path = format!("/{}", entry.path);
     let place = quiet(&path)?;
     let rights = format!("{:04o} {} {}", entry.mode, entry.uid, entry.gid);
@@ -98,13 +102,14 @@ fn line(text: &mut Text, manifest: &Manifest, entry: &Entry, stage: &Path) -> Re
         EntryKind::BlockDevice { major, minor } => format!("nod {place} {rights} b {major} {minor}"),
         EntryKind::Fifo => format!("pipe {place} {rights}"),
         EntryKind::File(bytes) => {
-            format!("file {place} {} {rights}", unquoted(&file(text, manifest, place, bytes, stage)?))
+            format!("file {place} {} {rights}", unquoted(&file(text, shared, place, bytes, stage)?))
         }
     })
 }
 
 /// Where the contents of a file are.
-fn file(text: &mut Text, manifest: &Manifest, place: &str, bytes: &[u8], stage: &Path) -> Result<String> {
+fn file(text: &mut Text, shared: &Shared, place: &str, bytes: &[u8], stage: &Path) -> Result<String> {
+    let Shared { manifest, dir, .. } = shared;
     // The user's own file wins over ours.
     for file in manifest.files.iter().rev() {
         let Some(rest) = place.strip_prefix(file.dst.trim_end_matches('/')) else { continue };
@@ -113,19 +118,13 @@ fn file(text: &mut Text, manifest: &Manifest, place: &str, bytes: &[u8], stage: 
             return Ok(text.word(quiet(&source.to_string_lossy())?));
         }
     }
+    if place == manifest.trigger {
+        return Ok(text.word(&dir.trigger().to_string_lossy()));
+    }
     let name = Path::new(place).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let here = text.at(stage, &name);
-    let content = String::from_utf8_lossy(bytes).into_owned();
-    match content.strip_prefix('\x7f') {
-        Some(rest) => {
-            let lines: Vec<String> = rest.lines().map(plain).collect();
-            text.line(&format!("{{ printf '\\177' && printf '%s\\n' {}; }} > {here}", lines.join(" ")));
-        }
-        None => {
-            text.file(&name, &content);
-            text.line(&format!("payload {name} > {here}"));
-        }
-    }
+    text.file(&name, &String::from_utf8_lossy(bytes));
+    text.line(&format!("payload {name} > {here}"));
     Ok(here)
 }
 
