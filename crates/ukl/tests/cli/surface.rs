@@ -4,7 +4,7 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 37] = [
     "pkg",
     "push",
     "pull",
@@ -34,6 +34,7 @@ const COMMANDS: [&str; 36] = [
     "cache",
     "prefix",
     "trigger",
+    "debug",
     "completions",
     "man",
     "env",
