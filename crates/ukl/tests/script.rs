@@ -134,7 +134,7 @@ fn the_script_makes_the_same_bytes_and_boots() {
     }
 }
 
-/// The script up to the kernel, and its files: what runs in a second.
+/// The script up to the kernel, and its files: what runs in a second beside [`with_kernel`].
 fn first_half(file: &Path) -> PathBuf {
     let whole = fs::read_to_string(file).unwrap();
     let (before, rest) = whole.split_once("\n# ---- The kernel's source").unwrap();
@@ -146,12 +146,19 @@ fn first_half(file: &Path) -> PathBuf {
     half
 }
 
+/// Lets the first half find the build's kernel, of which the file that starts the program is made.
+fn with_kernel(image: &Path, out: &Path) {
+    fs::create_dir_all(out).unwrap();
+    fs::copy(image.join("vmlinux"), out.join("vmlinux")).unwrap();
+}
+
 #[test]
 fn sections_arguments_and_files_are_those_of_the_build() {
     let dir = tempfile::tempdir().unwrap();
     let project = copy(&program("odd"), dir.path());
     ukl(&["build"], &project);
     let (image, out) = (project.join("build/odd"), dir.path().join("out"));
+    with_kernel(&image, &out);
     good(&run(&first_half(&script(&project, &[])), &out, &[("SYSROOT", c_library()), ("LINUX", linux(&image))]));
     same(&["UKL.a", "twin", "initrd.cpio.lz4"], &out, &image);
     assert!(text(&fs::read(out.join("stages/link/partial.lds")).unwrap()).contains("__stop_set_of_mine"));
@@ -163,6 +170,7 @@ fn with_objcopy_the_symbols_are_the_same() {
     let project = copy(&example("hello"), dir.path());
     ukl(&["build"], &project);
     let (image, out) = (project.join("build/hello"), dir.path().join("out"));
+    with_kernel(&image, &out);
     good(&run(
         &first_half(&script(&project, &["--objcopy"])),
         &out,
