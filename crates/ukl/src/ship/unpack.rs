@@ -112,8 +112,8 @@ fn fill(reference: &Reference, manifest: &Descriptor, out: &Path) -> Result<()> 
         return Err(bad(reference, "the image was not made by `ukl pkg oci`").into());
     }
     let mut image = folder::load(&dir)?;
-    // What is linked into the kernel does not travel a second time.
-    image.info.files.retain(|name, _| *name != "UKL.a");
+    // What is linked into the kernel, or lies in the RAM disk, does not travel a second time.
+    image.info.files.retain(|name, _| !["UKL.a", "trigger"].contains(&name.as_str()));
     payload::check(&image)
 }
 
