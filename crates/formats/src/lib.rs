@@ -11,6 +11,7 @@ pub mod elf;
 pub mod prefix;
 mod arch;
 pub mod sites;
+pub mod halts;
 // What the guest is made of.
 pub mod bzimage;
 pub mod ext4;

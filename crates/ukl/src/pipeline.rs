@@ -16,13 +16,13 @@ use crate::kernel::config::{self, Configured};
 use crate::kernel::exports::{self, Exports, Side};
 use crate::kernel::patch::{self, PatchedSource};
 use crate::kernel::vmlinux::{self, Progress};
-use crate::manifest::{Malloc, Manifest};
+use crate::manifest::{Libc, Malloc, Manifest};
 use crate::program::archive::{self, AppArchive};
 use crate::program::build;
 use crate::program::compile;
+use crate::program::libc::{self, musl};
 use crate::program::link::{self, Linked};
 use crate::program::malloc;
-use crate::program::musl;
 use crate::program::prefix::{self, Prefixed};
 use crate::program::toolchain::{self, Toolchain};
 use crate::program::userland::Userland;
@@ -107,7 +107,7 @@ impl Walk<'_> {
         let Walk { env, dir, .. } = *self;
         let find = || Ok(Made::found(toolchain::find(&env.shell, &self.manifest.compiler)?));
         let toolchain = self.clock.stage("toolchain", find)?.value;
-        let sysroot = self.clock.stage("sysroot", || musl::build(env, &toolchain))?;
+        let sysroot = self.clock.stage("sysroot", || libc::build(env, &toolchain, self.manifest.libc))?;
         let exported = match exports::wanted(self.manifest) {
             true => Some(self.exports(&toolchain)?),
             false => None,
@@ -183,7 +183,17 @@ impl Walk<'_> {
         let kernel = clock.stage("kernel", || vmlinux::build(env, &configured, &archive, dir, progress))?;
         let Manifest { name, trigger, args, env: variables, storage, .. } = manifest;
         let startup = Startup::of_image(name, trigger, args, variables, storage);
-        let initrd = clock.stage("initrd", || initrd::build(env, &userland, manifest, dir, &startup))?;
+        let initrd = clock.stage("initrd", || {
+            // The guest's own programs are musl's: they are small.
+            let own = match userland.sysroot.libc {
+                Libc::Musl => Made::found(userland.value.clone()),
+                Libc::Glibc => {
+                    let toolchain = toolchain.clone();
+                    musl::build(env, &toolchain)?.map(|sysroot| Userland { toolchain, sysroot })
+                }
+            };
+            Ok(initrd::build(env, &own, manifest, dir, &startup)?.behind(&own))
+        })?;
         let (archive, patched, configured) = (&archive.value, &patched.value, &configured.value);
         let parts = Parts { manifest, toolchain, archive, patched, configured, kernel: &kernel, initrd: &initrd };
         if env.shell.dry_run {

@@ -42,6 +42,36 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
+    /// The driver for C++ beside the compiler: `g++`, `clang++-14`.
+    ///
+    /// Error (class `Host`): it is not installed.
+    pub fn cxx(&self) -> Result<PathBuf> {
+        let name = match self.kind {
+            CompilerKind::Gcc => self.named("gcc", "g++"),
+            CompilerKind::Clang => self.named("clang", "clang++"),
+        };
+        name.ok_or_else(|| self.without("C++", "g++"))
+    }
+
+    /// The driver for Fortran beside the compiler: `gfortran`.
+    ///
+    /// Error (class `Host`): it is not installed, or the compiler has none.
+    pub fn fortran(&self) -> Result<PathBuf> {
+        self.named("gcc", "gfortran").ok_or_else(|| self.without("Fortran", "gfortran"))
+    }
+
+    /// The executable beside the compiler whose name has `other` in the place of `word`.
+    fn named(&self, word: &str, other: &str) -> Option<PathBuf> {
+        let name = self.cc.file_name()?.to_string_lossy();
+        let path = self.cc.with_file_name(name.contains(word).then(|| name.replacen(word, other, 1))?);
+        is_executable(&path).then_some(path)
+    }
+
+    fn without(&self, language: &str, package: &str) -> anyhow::Error {
+        let text = format!("no {language} compiler beside `{}`", self.cc.display());
+        fail(Class::Host, text).hint(apt(package)).into()
+    }
+
     /// The flags of every compilation: what makes one object fit both privilege levels.
     pub fn kernel_flags(&self) -> Vec<&'static str> {
         let mut flags = TARGET.flags.to_vec();
@@ -74,8 +104,16 @@ pub fn find(shell: &Shell, compiler: &str) -> Result<Toolchain> {
         return Err(fail(Class::Host, text).hint(apt("binutils")).into());
     }
     let as_version = ask(shell, &assembler, &["--version"])?;
-    let id = workdir::hash([full.as_bytes(), ld_version.as_bytes(), as_version.as_bytes()]);
+    let id = workdir::hash([nameless(&full).as_bytes(), ld_version.as_bytes(), as_version.as_bytes()]);
     Ok(Toolchain { cc, kind, version, ld, assembler, ar, include, libgcc, id })
+}
+
+/// gcc begins with the name that it was called by, and is the same compiler under each.
+fn nameless(version: &str) -> String {
+    match version.split_once(" (") {
+        Some((name, rest)) if name.contains("gcc") && !name.contains(' ') => format!("gcc ({rest}"),
+        _ => version.to_owned(),
+    }
 }
 
 /// The executable file `name`, looked up as a shell does.
@@ -163,6 +201,15 @@ mod tests {
         } else {
             eprintln!("skip: clang is not installed");
         }
+    }
+
+    #[test]
+    fn a_compiler_is_the_same_under_another_name() {
+        let (one, other) =
+            ("gcc (Debian 12.2.0-14) 12.2.0\n(C) 2022", "x86_64-linux-gnu-gcc-12 (Debian 12.2.0-14) 12.2.0\n(C) 2022");
+        assert_eq!(nameless(one), one);
+        assert_eq!(nameless(other), one);
+        assert_eq!(nameless("Debian clang version 14.0.6"), "Debian clang version 14.0.6");
     }
 
     #[test]
