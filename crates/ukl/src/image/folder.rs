@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir::{self, ImageDir};
-use crate::image::initrd::Initrd;
+use crate::image::initrd::{self, Initrd};
 use crate::kernel::config::Configured;
 use crate::kernel::patch::PatchedSource;
 use crate::kernel::vmlinux::Kernel;
@@ -108,10 +108,11 @@ pub struct Parts<'a> {
 /// Describes the finished image in `image.json`; written last, so that it marks a complete image.
 pub fn assemble(parts: &Parts, dir: &ImageDir) -> Result<Image> {
     let mut files = BTreeMap::new();
-    for path in
-        [&parts.kernel.bzimage, &parts.kernel.vmlinux, &parts.kernel.config, &parts.initrd.path, &parts.archive.path]
-    {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let Parts { kernel, initrd, archive, .. } = parts;
+    let (twin, [init, base]) = (dir.twin(), initrd::parts(dir));
+    let all = [&kernel.bzimage, &kernel.vmlinux, &kernel.config, &initrd.path, &archive.path, &twin, &init, &base];
+    for path in all {
+        let name = path.strip_prefix(dir.root()).unwrap_or(path).to_string_lossy().into_owned();
         let bytes = std::fs::metadata(path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
         files.insert(name, FileInfo { bytes, sha256: workdir::hash_file(path)? });
     }

@@ -111,10 +111,7 @@ fn fill(reference: &Reference, manifest: &Descriptor, out: &Path) -> Result<()> 
     if !dir.manifest().is_file() {
         return Err(bad(reference, "the image was not made by `ukl pkg oci`").into());
     }
-    let mut image = folder::load(&dir)?;
-    // What is linked into the kernel does not travel a second time.
-    image.info.files.retain(|name, _| *name != "UKL.a");
-    payload::check(&image)
+    payload::check_travelled(&folder::load(&dir)?, true)
 }
 
 fn document<T: serde::de::DeserializeOwned>(reference: &Reference, descriptor: &Descriptor) -> Result<T> {

@@ -4,7 +4,10 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 35] = [
+const COMMANDS: [&str; 38] = [
+    "sbom",
+    "sign",
+    "verify",
     "pkg",
     "push",
     "pull",
