@@ -1,6 +1,7 @@
 //! What people look at and keep beside the pipeline: the cache, the host, settings, pins, scripts.
 
 pub mod cache;
+pub mod share;
 pub mod doctor;
 pub mod inspect;
 pub mod templates;
