@@ -165,6 +165,15 @@ fn strace_shows_the_same_calls_as_in_ring_3() {
     assert_eq!(app, ring3, "{text}");
 }
 
+/// A world, and the image with the program and its folder, which is there as long as the image is.
+fn ready() -> (World, Own, String) {
+    let (image, turn) = image();
+    // The world takes it, too.
+    drop(turn);
+    let folder = image.dir.root().display().to_string();
+    (World::booting(), image, folder)
+}
+
 /// `ukl debug` without questions: what gdb does, on the program of the image, or on a guest that runs.
 fn debug(world: &World, target: &[&str], commands: &[&str], args: &[&str]) -> world::Done {
     let mut words = vec!["debug", "--batch"];
@@ -179,11 +188,7 @@ fn gdb_stops_in_the_program_and_in_the_kernel_under_the_names_of_the_sources() {
     if tool("gdb").is_none() {
         return;
     }
-    let (image, turn) = image();
-    // The world takes it, too.
-    drop(turn);
-    let world = World::booting();
-    let folder = image.dir.root().display().to_string();
+    let (world, _image, folder) = ready();
     let target = ["--accel", "tcg", "--out", &folder];
     let commands = [
         "info symbol $pc",
@@ -220,11 +225,7 @@ fn gdb_lets_the_program_end_and_its_output_is_shown() {
     if tool("gdb").is_none() {
         return;
     }
-    let (image, turn) = image();
-    // The world takes it, too.
-    drop(turn);
-    let world = World::booting();
-    let folder = image.dir.root().display().to_string();
+    let (world, _image, folder) = ready();
     let done = debug(&world, &["--accel", "tcg", "--out", &folder], &["continue"], &[]);
     assert!(done.code == Some(0) && done.out.contains("hello"), "{done:?}");
     assert!(done.err.contains("`tool`: exited 7"), "{done:?}");
@@ -235,11 +236,7 @@ fn gdb_looks_at_a_guest_that_runs_and_leaves_it_running() {
     if tool("gdb").is_none() {
         return;
     }
-    let (image, turn) = image();
-    // The world takes it, too.
-    drop(turn);
-    let world = World::booting();
-    let folder = image.dir.root().display().to_string();
+    let (world, _image, folder) = ready();
     world.ukl(&["run", "-d", "--name", "still", "--accel", "tcg", "--out", &folder, "--", "wait"]).ends(0, &[]);
     for _ in 0..2 {
         let done = debug(&world, &["still"], &["info symbol do_exit", "info threads"], &[]);
@@ -254,17 +251,13 @@ fn gdb_looks_at_a_guest_that_runs_and_leaves_it_running() {
 #[test]
 fn an_editor_starts_the_guest_and_attaches() {
     let Some(gdb) = tool("gdb") else { return };
-    let (image, turn) = image();
-    // The world takes it, too.
-    drop(turn);
-    let world = World::booting();
-    let folder = image.dir.root().display().to_string();
+    let (world, _image, folder) = ready();
     let printed = world.ukl(&["debug", "--print-launch", "--out", &folder, "--", "crash"]);
     let launch: serde_json::Value = serde_json::from_str(&printed.out).unwrap();
     let launch = &launch["configurations"][0];
     let word = |key: &str| launch[key].as_str().unwrap_or_else(|| panic!("no {key} in {launch}")).to_owned();
     assert_eq!((word("type"), word("MIMode"), word("debugServerPath")), ("cppdbg".into(), "gdb".into(), "ukl".into()));
-    let args = ukl::base::quote::split(&word("debugServerArgs")).unwrap();
+    let args = shlex::split(&word("debugServerArgs")).unwrap();
     let mut server = world.command(&args).spawn().unwrap();
     let said = world::says(server.stderr.as_mut().unwrap(), &word("serverStarted"));
     assert!(said.contains(&word("serverStarted")), "{said}");

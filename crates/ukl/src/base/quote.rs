@@ -15,26 +15,6 @@ pub fn shell(word: &str) -> String {
     format!("'{}'", in_quotes(word))
 }
 
-/// The words of a line as a shell splits them, by blanks and quotes; `None` when a quote is not closed.
-pub fn split(line: &str) -> Option<Vec<String>> {
-    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(end), c) if c == end => quote = None,
-            (Some('"') | None, '\\') => word.get_or_insert_default().push(chars.next()?),
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (_, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    quote.is_none().then_some(words)
-}
-
 /// What stands between two single quotes for `word`.
 pub fn in_quotes(word: &str) -> String {
     word.replace('\'', r"'\''")
@@ -48,14 +28,6 @@ pub fn qemu(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_is_split_as_a_shell_would() {
-        let words = |line| split(line);
-        assert_eq!(words("-a  'b c' d\"e\\\"f\" ''").unwrap(), ["-a", "b c", "de\"f", ""]);
-        assert_eq!(words("").unwrap(), Vec::<String>::new());
-        assert_eq!(words("a 'b"), None);
-    }
 
     #[test]
     fn only_what_a_shell_would_take_apart_is_quoted() {

@@ -130,7 +130,6 @@ fn wait(
         if ended {
             return Err(ended_early(dir)?.into());
         }
-        // Process 1 announces nothing: QEMU's line is written just before it starts.
         if request.waits {
             // QEMU makes the socket when it has started.
             if dir.debugger().exists() {
@@ -139,6 +138,7 @@ fn wait(
             std::thread::sleep(TICK);
             continue;
         }
+        // Process 1 announces nothing: QEMU's line is written just before it starts.
         let is_up = control.started || !has_init && dir.run().qemu_line().exists();
         if is_up && !waits {
             return Ok(None);

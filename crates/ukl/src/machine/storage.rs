@@ -39,7 +39,7 @@ pub fn check(storage: &Storage) -> Result<()> {
         let failure = match share.path.exists() {
             true => fail(Class::Usage, format!("`{path}` is not a folder: only folders are shared")),
             false => {
-                fail(Class::Usage, format!("there is not a folder `{path}` to share")).hint(format!("mkdir -p {path}"))
+                fail(Class::Usage, format!("there is no folder `{path}` to share")).hint(format!("mkdir -p {path}"))
             }
         };
         return Err(failure.into());

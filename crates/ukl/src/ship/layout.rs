@@ -111,7 +111,7 @@ pub fn written(out: &Path, make: impl FnOnce(&Path) -> Result<Vec<(Packed, Descr
 /// Fails unless `out` is free, or a layout that may be replaced.
 pub fn replaceable(out: &Path) -> Result<()> {
     if out.exists() && !out.join("oci-layout").is_file() {
-        let failure = fail(Class::Usage, format!("`{}` exists and is no OCI image layout", out.display()));
+        let failure = fail(Class::Usage, format!("`{}` exists and is not an OCI image layout", out.display()));
         return Err(failure.hint("`-o DIR` names another place; nothing was written").into());
     }
     Ok(())

@@ -30,6 +30,11 @@ pub fn rest(image: &Image) -> Vec<Item> {
     items(image, [dir.manifest(), dir.initrd(), dir.twin(), stage.join("init"), stage.join("base.cpio.lz4")])
 }
 
+/// The names of all that travel. What is linked into the kernel or lies in the RAM disk does not travel a second time.
+pub fn names(image: &Image) -> Vec<String> {
+    kernel(image).into_iter().chain(rest(image)).map(|item| item.name).collect()
+}
+
 fn items<const N: usize>(image: &Image, paths: [PathBuf; N]) -> Vec<Item> {
     let root = image.dir.root();
     let item = |path: PathBuf| {

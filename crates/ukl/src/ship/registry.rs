@@ -67,7 +67,7 @@ fn valid(name: &str) -> Result<&str> {
     if is_host && name.contains('/') && !odd {
         return Ok(name);
     }
-    let failure = fail(Class::Usage, format!("`{name}` names no image of a registry"));
+    let failure = fail(Class::Usage, format!("`{name}` is not the name of an image of a registry"));
     Err(failure.hint("REGISTRY/NAME[:TAG], as registry.example/team/hello:1").into())
 }
 

@@ -67,7 +67,7 @@ fn bad(reference: &Reference, what: impl Display) -> Failure {
 fn choose(reference: &Reference) -> Result<Descriptor> {
     let path = reference.dir.join("index.json");
     let text = std::fs::read(&path)
-        .map_err(|_| bad(reference, "no OCI image layout").hint("`ukl pkg oci` and `ukl pull` make one"))?;
+        .map_err(|_| bad(reference, "not an OCI image layout").hint("`ukl pkg oci` and `ukl pull` make one"))?;
     let index: ImageIndex =
         serde_json::from_slice(&text).map_err(|error| bad(reference, format!("`index.json`: {error}")))?;
     let named = |descriptor: &Descriptor| {
@@ -112,8 +112,8 @@ fn fill(reference: &Reference, manifest: &Descriptor, out: &Path) -> Result<()> 
         return Err(bad(reference, "the image was not made by `ukl pkg oci`").into());
     }
     let mut image = folder::load(&dir)?;
-    // What is linked into the kernel, or lies in the RAM disk, does not travel a second time.
-    image.info.files.retain(|name, _| !["UKL.a", "trigger"].contains(&name.as_str()));
+    let travelled = payload::names(&image);
+    image.info.files.retain(|name, _| travelled.contains(name));
     payload::check(&image)
 }
 
@@ -144,7 +144,9 @@ fn files(reference: &Reference, tar: impl Read, out: &Path) -> Result<()> {
         let Ok(inside) = path.strip_prefix(INSIDE) else { continue };
         let plain = inside.components().all(|part| matches!(part, Component::Normal(_)));
         if !plain || entry.header().entry_type() != tar::EntryType::Regular {
-            return Err(bad(reference, format!("a layer holds `{}`, which is no plain file", path.display())).into());
+            return Err(
+                bad(reference, format!("a layer holds `{}`, which is not a regular file", path.display())).into()
+            );
         }
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes)?;

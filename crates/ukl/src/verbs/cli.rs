@@ -195,7 +195,6 @@ const GROUPS: [(&str, &[&str]); 7] = [
 
 /// Verbs that neither build a kernel nor read the source of one.
 const WITHOUT_KERNEL: [&str; 24] = [
-    "debug",
     "list",
     "init",
     "env",
@@ -212,6 +211,7 @@ const WITHOUT_KERNEL: [&str; 24] = [
     "pkg",
     "push",
     "pull",
+    "debug",
     "inspect",
     "doctor",
     "clean",

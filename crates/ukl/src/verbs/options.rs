@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::base::error::{fail, Class};
-use crate::base::quote;
 use crate::base::units;
 use crate::manifest::{self, Disk, Share};
 
@@ -135,7 +134,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
     };
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == '-';
     match name.is_empty() || !name.chars().all(is_word) {
-        true => Err(format!("`{name}` is no name of a variable")),
+        true => Err(format!("`{name}` is not the name of a variable")),
         false => Ok((name.to_owned(), value)),
     }
 }
@@ -162,7 +161,7 @@ impl BootOptions {
     pub fn qemu_words(&self) -> crate::base::error::Result<Vec<String>> {
         let mut words = Vec::new();
         for text in &self.qemu_args {
-            let split = quote::split(text);
+            let split = shlex::split(text);
             words.extend(split.ok_or_else(|| fail(Class::Usage, format!("`{text}`: a quote is not closed")))?);
         }
         Ok(words)

@@ -87,7 +87,7 @@ fn words_of_other_tools_work_or_the_error_says_what_to_type() {
         world.ukl(words).fails(2, &["no image in"]);
     }
     world.ukl(&["run", "-e", "UKL_NO_SUCH", "a.c"]).fails(2, &["`UKL_NO_SUCH` has no value here"]);
-    world.ukl(&["run", "-e", "=1", "a.c"]).fails(2, &["`` is no name of a variable"]);
+    world.ukl(&["run", "-e", "=1", "a.c"]).fails(2, &["`` is not the name of a variable"]);
     for (word, hint) in [
         ("--network=host", "`--net user`"),
         ("--restart=always", "your service manager"),

@@ -36,7 +36,7 @@ fn what_a_manifest_names_needs_no_option() {
     let world = world();
     let share = "[[shares]]\npath = \"www\"\nmount = \"/www\"\n";
     world.write("ukl.toml", &format!("name = \"a\"\nsources = [\"a.c\"]\n{share}"));
-    world.ukl(&["up"]).fails(2, &["there is not a folder `", "project/www` to share", "hint    mkdir -p "]);
+    world.ukl(&["up"]).fails(2, &["there is no folder `", "project/www` to share", "hint    mkdir -p "]);
     assert!(!world.at("project/build").exists(), "found out before anything is built");
     fs::create_dir(world.at("project/www")).unwrap();
     fs::create_dir(world.at("project/other")).unwrap();

@@ -96,9 +96,9 @@ fn what_is_no_image_of_ours_is_refused_and_nothing_is_left() {
     let folder = image.dir.root().to_str().unwrap();
     let again = || world.ukl(&["pkg", "oci", folder, "-o", "l"]).ends(0, &[]).code;
     let layout = world.at("project/l");
-    world.ukl(&["run", "oci:none"]).fails(2, &["no OCI image layout", "ukl pkg oci"]);
+    world.ukl(&["run", "oci:none"]).fails(2, &["not an OCI image layout", "ukl pkg oci"]);
     world.write("full/file", "mine");
-    world.ukl(&["pkg", "oci", folder, "-o", "full"]).fails(2, &["exists and is no OCI image layout"]);
+    world.ukl(&["pkg", "oci", folder, "-o", "full"]).fails(2, &["exists and is not an OCI image layout"]);
     assert_eq!(world.files("project/full"), ["file"]);
 
     again();

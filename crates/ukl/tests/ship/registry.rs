@@ -77,7 +77,9 @@ fn what_was_pushed_comes_back_and_runs() {
     run.ends(0, &[]);
     assert!(run.out.starts_with("hello, world\n"), "{run:?}");
     world.ukl(&["pull", &registry.name("team/none")]).fails(2, &["has no image"]);
-    world.ukl(&["pull", "hello"]).fails(2, &["`hello` names no image of a registry", "REGISTRY/NAME[:TAG]"]);
+    world
+        .ukl(&["pull", "hello"])
+        .fails(2, &["`hello` is not the name of an image of a registry", "REGISTRY/NAME[:TAG]"]);
 
     // A registry that gives out other bytes than it was given.
     let blobs = walkdir::WalkDir::new(&registry.store).into_iter().map(|entry| entry.unwrap());

@@ -200,8 +200,7 @@ impl AgainstResult {
         text += &format!("{:<25}{}\n", "", cells(head));
         for (i, load) in loads.iter().enumerate() {
             let medians: Vec<f64> = self.setups.iter().map(|setup| self.median(setup.name, i)).collect();
-            let plural = if load.connections == 1 { "" } else { "s" };
-            let name = format!("{} connection{plural}, {} deep", load.connections, load.depth);
+            let name = load.name();
             let cell = |median: &f64| format!("{median:.1} ({:.2})", median / medians[0]);
             text += &format!("{name:<25}{}\n", cells(medians.iter().map(cell).collect()));
         }

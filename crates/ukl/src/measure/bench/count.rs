@@ -88,6 +88,14 @@ pub struct Counted {
     pub idle_ns: u64,
 }
 
+impl Counted {
+    /// The load in words.
+    pub(super) fn name(&self) -> String {
+        let plural = if self.connections == 1 { "" } else { "s" };
+        format!("{} connection{plural}, {} deep", self.connections, self.depth)
+    }
+}
+
 /// Gives the image's guest the client and what it sends. Errors are those of the compiler.
 pub fn equip(env: &Env, manifest: &mut Manifest, dir: &ImageDir, server: Server) -> Result<()> {
     let userland = userland::find(env, &manifest.compiler)?;
@@ -109,7 +117,7 @@ fn strings(server: Server) -> Result<Vec<u8>> {
 
 /// Boots `image`, which was [`equip`]ped, in both modes in turn and loads its server from inside.
 ///
-/// Errors: a reply is wrong or missing, the server does not end, the kernel complains (class `CountBoot`).
+/// Errors: a reply is wrong or missing, the server does not end, the kernel complains (class `Boot`).
 pub fn count(env: &Env, image: &Image, options: &CountOptions) -> Result<CountResult> {
     let mut qemu = BTreeMap::new();
     let boots = pair::rounds(options.rounds as usize, |mode, round| {

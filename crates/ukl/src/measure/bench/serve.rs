@@ -108,7 +108,7 @@ const SMALL_LOAD: usize = 1000;
 
 /// Boots `image` in both modes in turn and loads it; `folder` keeps what the last boots said.
 ///
-/// Errors: the guest does not come up, a reply is wrong or missing, the kernel complains (class `ServeBoot`).
+/// Errors: the guest does not come up, a reply is wrong or missing, the kernel complains (class `Boot`).
 pub fn serve(image: &Image, folder: &std::path::Path, options: &ServeOptions) -> Result<ServeResult> {
     let mut bench = Bench { image, options, guests: Guests::at(folder), exchanges: Vec::new() };
     let before = load_average();

@@ -69,9 +69,12 @@ impl CountResult {
         for (i, load) in loads.iter().enumerate() {
             let each = |boot: &CountBoot| boot.loads.get(i).map_or(f64::NAN, |load| load.instructions_per_request);
             let [app, twin] = by_mode(self.boots.iter().map(|boot| (boot.mode, each(boot))));
-            let plural = if load.connections == 1 { "" } else { "s" };
-            let name = format!("{} connection{plural}, {} deep", load.connections, load.depth);
-            text += &row(&name, &spread(&app, 1), &spread(&twin, 1), &format!("{:.4}", app.median() / twin.median()));
+            text += &row(
+                &load.name(),
+                &spread(&app, 1),
+                &spread(&twin, 1),
+                &format!("{:.4}", app.median() / twin.median()),
+            );
         }
         text
     }
