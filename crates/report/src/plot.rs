@@ -41,7 +41,13 @@ impl Bar {
 struct Axis {
     from: f64,
     to: f64,
+    step: f64,
 }
+
+/// Steps between two lines of an axis, and their digits behind the point.
+const STEPS: [(f64, usize); 6] = [(0.01, 2), (0.02, 2), (0.05, 2), (0.1, 1), (0.2, 1), (0.5, 1)];
+/// With more lines than this, their numbers would cover each other.
+const LINES_MAX: f64 = 10.0;
 
 impl Axis {
     fn x(&self, value: f64) -> f64 {
@@ -51,12 +57,16 @@ impl Axis {
     }
 
     /// An axis around `values` whose ends are whole steps.
-    fn around(values: impl Iterator<Item = f64>, step: f64) -> Self {
+    fn around(values: impl Iterator<Item = f64>) -> Self {
         let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
-        Axis { from: (least / step).floor() * step, to: (most / step).ceil() * step }
+        let with = |step: f64| Axis { from: (least / step).floor() * step, to: (most / step).ceil() * step, step };
+        let mut axes = STEPS.map(|(step, _)| with(step)).into_iter();
+        axes.find(|axis| (axis.to - axis.from) / axis.step <= LINES_MAX).unwrap_or_else(|| with(1.0))
     }
 
-    fn draw(&self, d: &mut Drawing, step: f64, digits: usize, y: (f64, f64), caption: &str) {
+    fn draw(&self, d: &mut Drawing, y: (f64, f64), caption: &str) {
+        let step = self.step;
+        let digits = STEPS.iter().find(|(known, _)| *known == step).map_or(0, |(_, digits)| *digits);
         let steps = ((self.to - self.from) / step).round() as usize;
         for i in 0..=steps {
             let value = self.from + step * i as f64;
@@ -87,9 +97,9 @@ fn serve(files: &Files) -> Result<Drawing> {
         let (least, most) = bar.range.unwrap_or((bar.median, bar.median));
         [least, most]
     });
-    let axis = Axis::around(ends, 0.1);
+    let axis = Axis::around(ends);
     let caption = "requests per second, relative to the twin's median: more is better";
-    axis.draw(&mut d, 0.1, 1, (46.0, height - 58.0), caption);
+    axis.draw(&mut d, (46.0, height - 58.0), caption);
     for (i, (name, class)) in MODES.iter().enumerate() {
         let x = AREA.0 + 10.0 + 170.0 * i as f64;
         d.dot(class, (x, 24.0), 5.0);
@@ -135,9 +145,9 @@ fn count(files: &Files) -> Result<Drawing> {
     let title = "Instructions for each request in app mode, divided by those of the twin; every round is a dot";
     let mut d = Drawing::new(WIDTH, height, title);
     let axis =
-        Axis::around(quotients.iter().flat_map(|(median, all)| all.iter().chain([median])).copied().chain([1.0]), 0.01);
+        Axis::around(quotients.iter().flat_map(|(median, all)| all.iter().chain([median])).copied().chain([1.0]));
     let caption = "instructions per request, app mode divided by twin: less is better";
-    axis.draw(&mut d, 0.01, 2, (36.0, height - 58.0), caption);
+    axis.draw(&mut d, (36.0, height - 58.0), caption);
     d.text("small soft", Anchor::End, (AREA.0 - 16.0, 24.0), "connections × depth");
     d.text("small soft", Anchor::End, (WIDTH - 12.0, 24.0), "median");
     for (i, ((server, row), (median, all))) in rows.iter().zip(&quotients).enumerate() {
@@ -162,4 +172,21 @@ fn paired(row: &Row) -> Result<(f64, Vec<f64>)> {
     let median = row.quotient().with_context(|| format!("`{}` has no two modes", row.name))?;
     let [app, twin, ..] = row.values.as_slice() else { return Ok((median, Vec::new())) };
     Ok((median, app.samples().iter().zip(twin.samples()).map(|(app, twin)| app / twin).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wider_the_values_the_wider_the_steps() {
+        let axis = |values: &[f64]| {
+            let axis = Axis::around(values.iter().copied());
+            [axis.from, axis.to, axis.step].map(|value| (value * 100.0).round() as i64)
+        };
+        assert_eq!(axis(&[0.984, 1.003]), [98, 101, 1]);
+        assert_eq!(axis(&[0.72, 1.04]), [70, 105, 5]);
+        assert_eq!(axis(&[0.5, 1.5]), [50, 150, 10]);
+        assert_eq!(axis(&[1.0, 40.0]), [100, 4000, 100]);
+    }
 }
