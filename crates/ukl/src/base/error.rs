@@ -140,6 +140,11 @@ pub fn describe(error: &anyhow::Error) -> Description {
     if message.contains("No space left on device") && !message.contains(STDOUT_FAILED) {
         (class, hint) = (Some(Class::Host), Some(DISK_FULL.into()));
     }
+    let (forbidden, read_only) = (std::io::ErrorKind::PermissionDenied, std::io::ErrorKind::ReadOnlyFilesystem);
+    let io = error.chain().find_map(|e| e.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    if hint.is_none() && (io == Some(forbidden) || io == Some(read_only)) {
+        hint = Some(NOT_OURS.into());
+    }
     Description {
         message,
         blame: class.map_or("ukl", Class::word),
@@ -149,6 +154,11 @@ pub fn describe(error: &anyhow::Error) -> Description {
         code: class.map_or(EXIT_INTERNAL, Class::exit_code),
     }
 }
+
+/// What somebody can do who may not write where we do.
+const NOT_OURS: &str =
+    "it belongs to somebody else, or is read-only: `XDG_CACHE_HOME=DIR` keeps what builds share elsewhere, \
+                        `-o DIR` the image";
 
 /// The whole message for the user and the exit code.
 pub fn render(error: &anyhow::Error) -> (String, u8) {
@@ -218,6 +228,17 @@ mod tests {
             text.contains("  command cc -I/some/where") && text.contains("end (1406 characters: `-v` shows all)"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn who_may_not_write_learns_where_else_to() {
+        for code in [libc::EACCES, libc::EROFS] {
+            let error =
+                anyhow::Error::from(std::io::Error::from_raw_os_error(code)).context("failed to open `x/locks/y`");
+            let (text, exit) = render(&error);
+            assert!(text.contains("blame   host") && text.contains("`XDG_CACHE_HOME=DIR` keeps"), "{text}");
+            assert_eq!(exit, Class::Host.exit_code());
+        }
     }
 
     #[test]

@@ -19,10 +19,7 @@ pub struct Cache {
 impl Cache {
     /// `$XDG_CACHE_HOME/ukl`, or `~/.cache/ukl`.
     pub fn from_env() -> Result<Self> {
-        let base = std::env::var_os("XDG_CACHE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
-        let base = base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-        let base = base.ok_or_else(|| fail(Class::Host, "neither XDG_CACHE_HOME nor HOME is set"))?;
-        Ok(Cache { root: base.join("ukl") })
+        Ok(Cache { root: base_folder("XDG_CACHE_HOME", ".cache")?.join("ukl") })
     }
 
     /// A cache at `root`.
@@ -291,6 +288,15 @@ impl RunDir {
     }
 }
 
+/// The folder that the variable names, or `below` in the home folder. A relative one is ignored, as the XDG base
+/// directory specification demands: it would be another one in each folder.
+fn base_folder(variable: &str, below: &str) -> Result<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below)));
+    let text = || fail(Class::Host, format!("neither {variable} nor HOME names a folder by its whole path"));
+    Ok(base.ok_or_else(text)?)
+}
+
 /// The guests in the background of a user: each has a folder.
 #[derive(Debug, Clone)]
 pub struct Guests {
@@ -300,10 +306,7 @@ pub struct Guests {
 impl Guests {
     /// `$XDG_STATE_HOME/ukl/guests`, or `~/.local/state/ukl/guests`.
     pub fn from_env() -> Result<Self> {
-        let base = std::env::var_os("XDG_STATE_HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
-        let base = base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
-        let base = base.ok_or_else(|| fail(Class::Host, "neither XDG_STATE_HOME nor HOME is set"))?;
-        Ok(Guests { root: std::path::absolute(base.join("ukl/guests"))? })
+        Ok(Guests { root: base_folder("XDG_STATE_HOME", ".local/state")?.join("ukl/guests") })
     }
 
     /// Guests of nobody but the caller, in the folder `root`.

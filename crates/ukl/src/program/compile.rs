@@ -145,6 +145,9 @@ pub fn command(compiler: Cmd, source: &Path, object: &Path) -> Cmd {
     // A source from elsewhere must not carry its place into the object either.
     let place = source.parent().filter(|place| place.is_absolute());
     let cmd = compiler.args(place.map(|place| format!("-ffile-prefix-map={}=.", place.display())));
+    // A name that begins like an option is none.
+    let is_dashed = source.as_os_str().as_encoded_bytes().starts_with(b"-");
+    let source = if is_dashed { Path::new(".").join(source) } else { source.to_owned() };
     cmd.arg("-c").arg(source).arg("-o").arg(object)
 }
 

@@ -59,7 +59,7 @@ impl Toolchain {
 /// work. Reads only; it also runs in a dry run.
 pub fn find(shell: &Shell, compiler: &str) -> Result<Toolchain> {
     let package = if compiler.contains("clang") { "clang" } else { "gcc" };
-    let cc = program(&[compiler], package)?;
+    let cc = usual(program(&[compiler], package)?, package);
     // A linker script with -r is GNU ld's business, whatever `ld` is an alias of.
     let ld = program(&["ld.bfd", "ld"], "binutils")?;
     let assembler = program(&["as"], "binutils")?;
@@ -76,6 +76,19 @@ pub fn find(shell: &Shell, compiler: &str) -> Result<Toolchain> {
     let as_version = ask(shell, &assembler, &["--version"])?;
     let id = workdir::hash([full.as_bytes(), ld_version.as_bytes(), as_version.as_bytes()]);
     Ok(Toolchain { cc, kind, version, ld, assembler, ar, include, libgcc, id })
+}
+
+/// The usual name of `cc` if it is the same file: under another one everything would be built again.
+fn usual(cc: PathBuf, package: &str) -> PathBuf {
+    let file = |path: &Path| {
+        let file = path.canonicalize().ok()?;
+        // What stands in front of several compilers (ccache) is one file for all of them.
+        file.file_name()?.to_str()?.contains(package).then_some(file)
+    };
+    match which(package) {
+        Some(usual) if file(&usual).is_some() && file(&usual) == file(&cc) => usual,
+        _ => cc,
+    }
 }
 
 /// The executable file `name`, looked up as a shell does.
@@ -163,6 +176,18 @@ mod tests {
         } else {
             eprintln!("skip: clang is not installed");
         }
+    }
+
+    #[test]
+    fn one_compiler_under_two_names_is_one() {
+        let usual = which("gcc").unwrap();
+        let other = usual.canonicalize().unwrap();
+        assert_eq!(find(&Shell::default(), &other.display().to_string()).unwrap().cc, usual);
+        // Whatever calls compilers is not one of them, and another compiler keeps its name.
+        let dir = tempfile::tempdir().unwrap();
+        let front = dir.path().join("gcc-front");
+        std::fs::copy("/bin/true", &front).unwrap();
+        assert_eq!(super::usual(front.clone(), "gcc"), front);
     }
 
     #[test]

@@ -22,8 +22,11 @@ const WORDS: [(&[&str], &str); 13] = [
     (&["--exec", "--cmd"], "arguments go behind `--`: `ukl run -- ARGS`; `--shell` gives a shell"),
 ];
 
-/// What to type instead of an option that `error` does not know.
+/// What to type instead of an option that `error` does not know, or of a word that is no text.
 pub(super) fn hint(error: &clap::Error) -> Option<&'static str> {
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        return Some("arguments and options are UTF-8; standard input, `--share` and `[[files]]` carry any bytes");
+    }
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return None };
     if error.kind() != ErrorKind::UnknownArgument {
         return None;

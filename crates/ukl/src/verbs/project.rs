@@ -20,7 +20,9 @@ pub(super) fn manifest(target: &Target) -> Result<Manifest> {
         [one] if is_program(one) => manifest::from_program(one),
         files => match files.iter().find(|file| file.is_dir()) {
             Some(dir) => {
-                Err(fail(Class::Usage, format!("`{}` is a folder: name one folder or C files", dir.display())).into())
+                let failure =
+                    fail(Class::Usage, format!("`{}` is a folder: name one folder or C files", dir.display()));
+                Err(failure.hint("the program's arguments go behind `--`").into())
             }
             None => manifest::from_files(files),
         },

@@ -13,6 +13,7 @@ mod questions;
 mod stages;
 mod storage;
 mod surface;
+mod surroundings;
 mod update;
 #[path = "../world/mod.rs"]
 mod world;
