@@ -16,7 +16,7 @@ fn a_relative_folder_of_the_cache_is_ignored() {
     let world = World::new();
     fs::create_dir_all(world.at("home/.cache/ukl/musl/abc")).unwrap();
     let listed = done(world.command(&["cache", "ls"]).env("XDG_CACHE_HOME", "relative").output().unwrap());
-    assert!(listed.out.contains("1 entry") && !world.at("project/relative").exists(), "{listed:?}");
+    assert!(listed.out.contains("1 entries") && !world.at("project/relative").exists(), "{listed:?}");
     let homeless = done(world.command(&["cache", "ls"]).env("XDG_CACHE_HOME", "x").env("HOME", "y").output().unwrap());
     homeless.fails(120, &["neither XDG_CACHE_HOME nor HOME names a folder by its whole path"]);
     let guests = done(world.command(&["ps"]).env("XDG_STATE_HOME", "relative").output().unwrap());
