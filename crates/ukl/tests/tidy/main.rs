@@ -92,7 +92,7 @@ fn formats_and_report_are_pure() {
 #[test]
 fn only_workdir_names_our_paths() {
     let ours = ["\"image.json\"", "\"guest.json\"", "\"qemu.sh\"", "\"console.log\"", "\"control.log\""];
-    let ours = [&ours[..], &["XDG_CACHE_HOME", "XDG_STATE_HOME"]].concat();
+    let ours = [&ours[..], &["\"XDG_CACHE_HOME\"", "\"XDG_STATE_HOME\""]].concat();
     let mut wrong = Vec::new();
     for path in rust_files("crates/ukl/src").iter().filter(|path| !in_room(path, "base/workdir")) {
         let text = read(path);
