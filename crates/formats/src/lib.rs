@@ -17,6 +17,7 @@ pub mod sites;
 pub mod bzimage;
 pub mod ext4;
 pub mod kconfig;
+pub mod licence;
 pub mod newc;
 pub mod options;
 pub mod series;

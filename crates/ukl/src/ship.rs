@@ -4,3 +4,7 @@ pub mod payload;
 pub mod layout;
 pub mod unpack;
 pub mod registry;
+pub mod sources;
+pub mod sbom;
+pub mod source;
+pub mod sign;

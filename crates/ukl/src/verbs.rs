@@ -31,6 +31,9 @@ mod explain;
 mod pkg;
 mod push;
 mod pull;
+mod sbom;
+mod sign;
+mod verify;
 mod doctor;
 mod test;
 mod bench;
@@ -124,6 +127,9 @@ fn dispatch(cli: Cli, shell: Shell) -> Result<Answer> {
         Command::Pkg(args) => pkg::pkg(&env(shell)?, args.command),
         Command::Push(args) => push::push(&env(shell)?, &args),
         Command::Pull(args) => pull::pull(&env(shell)?, &args),
+        Command::Sbom(args) => sbom::sbom(&env(shell)?, &args),
+        Command::Sign(args) => sign::sign(&env(shell)?, &args),
+        Command::Verify(args) => verify::verify(&env(shell)?, &args),
         Command::Explain(args) => explain::explain(env(shell)?, &args),
         Command::Doctor(args) => doctor::doctor(&shell, args),
         Command::Test(args) => test::test(&env(shell)?, &args),

@@ -1,13 +1,14 @@
 //! Kernel + initrd + manifest → [`Image`]: a folder that holds everything that made it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir::{self, ImageDir};
-use crate::image::initrd::Initrd;
+use crate::image::initrd::{self, Initrd};
 use crate::kernel::config::Configured;
 use crate::kernel::patch::PatchedSource;
 use crate::kernel::vmlinux::Kernel;
@@ -116,10 +117,13 @@ pub fn assemble(parts: &Parts, dir: &ImageDir) -> Result<Image> {
     let mut files = BTreeMap::new();
     let Parts { kernel, initrd, archive, .. } = parts;
     let next = dir.next();
-    let trigger = &next.trigger();
-    let described = [&kernel.bzimage, &kernel.vmlinux, &kernel.config, &initrd.path, trigger, &archive.path];
-    for path in described {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (trigger, twin) = (&next.trigger(), &next.twin());
+    let taken = [&kernel.bzimage, &kernel.vmlinux, &kernel.config, &initrd.path, trigger, &archive.path, twin];
+    let kept = initrd::parts(&next);
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let within = |path: &PathBuf| path.strip_prefix(dir.root()).unwrap_or(path).to_string_lossy().into_owned();
+    let all = taken.into_iter().map(|path| (name(path), path)).chain(kept.iter().map(|path| (within(path), path)));
+    for (name, path) in all {
         let bytes = std::fs::metadata(path).with_context(|| format!("failed to read `{}`", path.display()))?.len();
         files.insert(name, FileInfo { bytes, sha256: workdir::hash_file(path)? });
     }
@@ -127,8 +131,8 @@ pub fn assemble(parts: &Parts, dir: &ImageDir) -> Result<Image> {
     let mut text = serde_json::to_string_pretty(&info)?;
     text.push('\n');
     workdir::write_atomic(&next.manifest(), text.as_bytes())?;
-    let all = described.into_iter().cloned().chain([next.twin(), next.manifest()]);
-    dir.publish(&all.collect::<Vec<_>>())?;
+    let published = taken.into_iter().cloned().chain([next.manifest()]);
+    dir.publish(&published.collect::<Vec<_>>())?;
     Ok(Image { dir: dir.clone(), info })
 }
 

@@ -69,6 +69,11 @@ pub fn build(
     Ok(base.map(|_| initrd))
 }
 
+/// What [`compose`] reads: init, and what every RAM disk of the image has.
+pub fn parts(image: &ImageDir) -> [PathBuf; 2] {
+    ["init", "base.cpio.lz4"].map(|name| image.stage("initrd").join(name))
+}
+
 /// Writes the RAM disk for `startup` to `path`, from what [`build`] left in the image folder.
 pub fn compose(shell: &Shell, image: &ImageDir, startup: &Startup, path: PathBuf) -> Result<Initrd> {
     if shell.dry_run {

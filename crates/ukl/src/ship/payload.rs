@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir;
 use crate::image::folder::Image;
+use crate::image::initrd;
 
 /// One file of an image folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +27,15 @@ pub fn kernel(image: &Image) -> Vec<Item> {
 /// What a boot reads beside the kernel: the RAM disk and its parts (for other arguments), the twin, `image.json`.
 pub fn rest(image: &Image) -> Vec<Item> {
     let dir = &image.dir;
-    let stage = dir.stage("initrd");
-    items(image, [dir.manifest(), dir.initrd(), dir.twin(), stage.join("init"), stage.join("base.cpio.lz4")])
+    let [init, base] = initrd::parts(dir);
+    let mut all = items(image, [dir.manifest(), dir.initrd(), dir.twin(), init, base, signature(image)]);
+    all.retain(|item| item.path != signature(image) || item.path.is_file());
+    all
+}
+
+/// Where the image's signature lies, if it has one.
+pub fn signature(image: &Image) -> PathBuf {
+    image.dir.manifest().with_extension("json.minisig")
 }
 
 /// The names of all that travel. What is linked into the kernel or lies in the RAM disk does not travel a second time.
@@ -47,7 +55,14 @@ fn items<const N: usize>(image: &Image, paths: [PathBuf; N]) -> Vec<Item> {
 
 /// Fails (class `Host`) unless every file is what `image.json` says of it.
 pub fn check(image: &Image) -> Result<()> {
-    for (name, info) in &image.info.files {
+    check_travelled(image, false)
+}
+
+/// As [`check`]; of an image that was packed, only what travelled.
+pub fn check_travelled(image: &Image, packed: bool) -> Result<()> {
+    let travelled = names(image);
+    let is_here = |name: &String| !packed || travelled.contains(name);
+    for (name, info) in image.info.files.iter().filter(|(name, _)| is_here(name)) {
         let path = image.dir.root().join(name);
         let found = workdir::hash_file(&path)?;
         if found != info.sha256 {

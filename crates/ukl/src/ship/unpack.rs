@@ -111,10 +111,7 @@ fn fill(reference: &Reference, manifest: &Descriptor, out: &Path) -> Result<()> 
     if !dir.manifest().is_file() {
         return Err(bad(reference, "the image was not made by `ukl pkg oci`").into());
     }
-    let mut image = folder::load(&dir)?;
-    let travelled = payload::names(&image);
-    image.info.files.retain(|name, _| travelled.contains(name));
-    payload::check(&image)
+    payload::check_travelled(&folder::load(&dir)?, true)
 }
 
 fn document<T: serde::de::DeserializeOwned>(reference: &Reference, descriptor: &Descriptor) -> Result<T> {

@@ -27,14 +27,17 @@ use super::pull::PullArgs;
 use super::push::PushArgs;
 use super::rm::RmArgs;
 use super::run::RunArgs;
+use super::sbom::SbomArgs;
 use super::script::ScriptArgs;
 use super::set::OptionsArgs;
+use super::sign::SignArgs;
 use super::stop::StopArgs;
 use super::test::TestArgs;
 use super::tool::ToolArgs;
 use super::trigger::TriggerArgs;
 use super::up::UpArgs;
 use super::update::UpdateArgs;
+use super::verify::VerifyArgs;
 use crate::base::term;
 
 const EXIT_CODES: &str = "\
@@ -137,6 +140,12 @@ pub enum Command {
     Pull(PullArgs),
     /// Look at program and kernel with gdb, from the first instruction or in a guest that runs
     Debug(DebugArgs),
+    /// Print what an image is made of, as SPDX: sources, versions, hashes, licences
+    Sbom(SbomArgs),
+    /// Sign an image with a key of minisign
+    Sign(SignArgs),
+    /// Check an image against image.json, ukl.lock and its signature
+    Verify(VerifyArgs),
     /// Show what is linked in: sections, symbols, imports, system call sites, red zones
     Inspect(InspectArgs),
     /// Tell what the next build makes again and why, or where a kernel option comes from
@@ -187,14 +196,14 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("Begin", &["list", "init", "configure", "set", "unset", "defconfig", "menuconfig"]),
     ("Build", &["build", "script", "env", "cc", "ar", "ld", "prefix", "trigger"]),
     ("Run", &["run", "up", "ps", "logs", "stop", "kill", "rm"]),
-    ("Ship", &["pkg", "push", "pull"]),
+    ("Ship", &["pkg", "push", "pull", "sbom", "sign", "verify"]),
     ("Look", &["debug", "inspect", "explain", "doctor"]),
     ("Measure", &["test", "bench"]),
     ("Keep", &["update", "clean", "cache", "version", "completions", "man"]),
 ];
 
 /// Verbs that neither build a kernel nor read the source of one.
-const WITHOUT_KERNEL: [&str; 24] = [
+const WITHOUT_KERNEL: [&str; 25] = [
     "list",
     "init",
     "env",
@@ -212,6 +221,7 @@ const WITHOUT_KERNEL: [&str; 24] = [
     "push",
     "pull",
     "debug",
+    "sign",
     "inspect",
     "doctor",
     "clean",

@@ -4,7 +4,10 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 37] = [
+const COMMANDS: [&str; 40] = [
+    "sbom",
+    "sign",
+    "verify",
     "pkg",
     "push",
     "pull",

@@ -4,6 +4,7 @@
 
 mod oci;
 mod registry;
+mod trust;
 #[path = "../world/mod.rs"]
 mod world;
 
