@@ -2,7 +2,6 @@
 #include "suite.h"
 #include <dirent.h>
 #include <linux/openat2.h>
-#include <linux/stat.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>

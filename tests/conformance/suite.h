@@ -20,6 +20,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+/* musl knows statx since 1.2.5, and does not bear the kernel's header beside its own. */
+#ifndef STATX_BASIC_STATS
+#include <linux/stat.h>
+#endif
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
-#include <linux/stat.h>
 #include <linux/time_types.h>
 #include <poll.h>
 #include <sys/eventfd.h>

@@ -9,6 +9,7 @@ pub mod storage;
 mod qemu;
 mod accel;
 mod resolve;
+pub mod elsewhere;
 
 use std::path::PathBuf;
 use std::time::Duration;

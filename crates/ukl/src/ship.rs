@@ -7,4 +7,6 @@ pub mod registry;
 pub mod sources;
 pub mod sbom;
 pub mod source;
+pub mod hypervisor;
+pub mod disk;
 pub mod sign;

@@ -60,7 +60,7 @@ pub struct Hardware {
 }
 
 /// (word, why). For every machine, behind the console, which shows what the program writes and the kernel's last words.
-const ALWAYS: [(&str, &str); 3] = [
+pub(super) const ALWAYS: [(&str, &str); 3] = [
     ("loglevel=3", "messages cost more than the work that they tell of; what kills a guest is still shown"),
     ("panic=-1", "a dead kernel resets at once, which ends QEMU"),
     ("reboot=t", "microvm has no keyboard controller to reset by: a triple fault works everywhere"),

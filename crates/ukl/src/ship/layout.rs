@@ -93,6 +93,17 @@ pub fn pack(images: &[Image], out: &Path) -> Result<Vec<Packed>> {
     })
 }
 
+/// A containerDisk of KubeVirt: a layout of one image that holds nothing but a disk, for the user that reads it there.
+pub fn container_disk(name: &str, disk: &Path, out: &Path) -> Result<Vec<Packed>> {
+    /// Whom KubeVirt reads disks as.
+    const READER: u64 = 107;
+    written(out, |dir| {
+        let file = LayerFile { mode: 0o440, ..plain(&format!("disk/{name}.qcow2"), READER, workdir::read(disk)?) };
+        let what = Description { name: name.to_owned(), ..Description::default() };
+        Ok(vec![add(dir, &what, &[vec![file]])?])
+    })
+}
+
 /// Has `make` write the images of a new layout, which then takes the place of `out`.
 pub fn written(out: &Path, make: impl FnOnce(&Path) -> Result<Vec<(Packed, Descriptor)>>) -> Result<Vec<Packed>> {
     replaceable(out)?;
