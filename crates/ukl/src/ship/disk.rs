@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 
@@ -25,6 +26,8 @@ pub enum Form {
     Iso,
 }
 
+/// The first time that FAT can tell: 1980.
+const EPOCH: u64 = 315_532_800;
 const SECTOR: u64 = 512;
 /// Where the partition begins, in sectors: the first MiB is the partition table's and the boot loader's.
 const START: u64 = 2048;
@@ -112,6 +115,11 @@ fn iso(env: &Env, dir: &Path, files: &[PathBuf]) -> Result<PathBuf> {
         let name = Path::new(file).file_name().unwrap_or_default();
         workdir::copy_atomic(Path::new(file), &boot.join(name))?;
     }
+    // The times of files are in the file system, and the folder's own is the last to change.
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH);
+    for entry in walkdir::WalkDir::new(boot).contents_first(true) {
+        File::open(entry?.path())?.set_modified(then)?;
+    }
     let made = dir.join("iso");
     let cmd = Cmd::new("xorriso").args(["-as", "mkisofs", "-quiet", "-V", "UKL", "-isohybrid-mbr", ISO_CODE]);
     let cmd =
@@ -122,8 +130,11 @@ fn iso(env: &Env, dir: &Path, files: &[PathBuf]) -> Result<PathBuf> {
 
 /// Runs a tool that must not write the time of day.
 fn tool(env: &Env, cmd: Cmd) -> Result<()> {
-    let cmd =
-        cmd.env("SOURCE_DATE_EPOCH", "315532800").env("MTOOLS_SKIP_CHECK", "1").env("TZ", "UTC").env("LC_ALL", "C");
+    let cmd = cmd
+        .env("SOURCE_DATE_EPOCH", EPOCH.to_string())
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .env("TZ", "UTC")
+        .env("LC_ALL", "C");
     env.shell.check(&cmd, Class::Host).map(drop)
 }
 

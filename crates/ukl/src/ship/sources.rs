@@ -131,7 +131,7 @@ pub fn words(obstacles: &[Obstacle]) -> Option<String> {
     let line = |one: &Obstacle| {
         let files = match one.files.as_slice() {
             [] => "no copyright file that a machine reads".to_owned(),
-            [few @ ..] if few.len() <= 3 => few.join(" "),
+            few if few.len() <= 3 => few.join(" "),
             [first, ..] => format!("{first} and {} more", one.files.len() - 1),
         };
         let why = if one.incompatible { "excludes the GPL, version 2" } else { "not known" };
