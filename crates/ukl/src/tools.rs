@@ -1,6 +1,7 @@
 //! What people look at and keep beside the pipeline: the cache, the host, settings, pins, scripts, debuggers.
 
 pub mod cache;
+pub mod share;
 pub mod debug;
 pub mod doctor;
 pub mod inspect;

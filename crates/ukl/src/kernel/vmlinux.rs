@@ -51,6 +51,9 @@ pub const XZ: &str = "#!/bin/sh\n\
     case \"$*\" in *--version*) exec xz \"$@\" ;; esac\n\
     exec xz --check=crc32 --threads=1 --x86 --lzma2=preset=1,mode=normal,mf=hc3,nice=12,depth=4\n";
 
+/// The file of a build folder that says: every object is there.
+pub const OBJECTS_DONE: &str = "objects.done";
+
 /// What a program's link makes in the build folder.
 pub const LINKED: [&str; 3] = ["vmlinux", TARGET.boot_image, TARGET.boot_unpacker];
 
@@ -112,7 +115,7 @@ pub fn objects_commands(configured: &Configured) -> Vec<Cmd> {
 
 /// What is there as soon as every object is.
 fn objects_done(configured: &Configured) -> PathBuf {
-    configured.out.join("objects.done")
+    configured.out.join(OBJECTS_DONE)
 }
 
 /// Builds everything but a program's link: the slow part, once for all programs.

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
-use crate::manifest::{KernelSource, Manifest, Origin};
+use crate::manifest::{KernelSource, Malloc, Manifest, Origin};
+use crate::program::malloc::MIMALLOC;
 use crate::supply::{debian, linux_source, program_source};
 use crate::tools::pins;
 
@@ -20,7 +21,7 @@ pub const KERNEL_LICENCE: &str = "GPL-2.0-only WITH Linux-syscall-note";
 pub enum Kind {
     /// The kernel.
     Kernel,
-    /// The C library.
+    /// The C library, and an allocator that the program has instead of its.
     Libc,
     /// A source tree that the manifest names.
     Upstream,
@@ -85,6 +86,9 @@ pub fn all(env: &Env, manifest: &Manifest) -> Result<Vec<Source>> {
     kernel.version = Some(linux.version);
     kernel.sha256 = kernel.sha256.or(Some(linux.hash).filter(|hash| hash.len() == 64));
     let mut sources = vec![kernel, pinned("musl", Kind::Libc, &debian::fetch(env, "musl", &[])?.tree)];
+    if manifest.malloc == Malloc::Mimalloc {
+        sources.push(pinned(MIMALLOC, Kind::Libc, &debian::fetch(env, MIMALLOC, &[])?.tree));
+    }
     for upstream in &manifest.upstream {
         let tree = program_source::fetch(env, upstream)?.value;
         let name = if let Origin::Debian { package, .. } = &upstream.origin { package } else { &upstream.name };

@@ -64,6 +64,32 @@ fn sum(entry: &Path) -> PathBuf {
     entry.join("sha256")
 }
 
+/// What the archives have for a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The newest version that is wanted.
+    pub version: String,
+    /// It is in the archive of security updates.
+    pub security: bool,
+}
+
+/// What the archives offer now of each of these source packages; nothing is taken.
+pub fn offers(env: &Env, asked: &[(&str, &[Condition])]) -> Result<Vec<Offer>> {
+    let lists = source_lists(Path::new("/etc/apt"))?;
+    let scratch = cached::scratch(&env.cache, KIND, "offers")?;
+    let work = scratch.path();
+    begin(&env.shell, &lists, &Work { dir: work.to_owned(), out: work.join("out") })?;
+    let apt = |program: &str| apt(program, work);
+    let offer = |(name, wanted): &(&str, &[Condition])| {
+        let version = versions(&env.shell, &apt, name, wanted)?.swap_remove(0);
+        let table = env.shell.run(&apt("apt-cache").args(["madison", name]))?;
+        let table = String::from_utf8_lossy(&table.stdout).into_owned();
+        let security = table.lines().any(|line| line.contains(&version) && line.contains("-security"));
+        Ok(Offer { version, security })
+    };
+    asked.iter().map(offer).collect()
+}
+
 /// Downloads, verifies and unpacks; what [`Package::sha256`] says stands beside the tree.
 fn download(
     shell: &Shell,

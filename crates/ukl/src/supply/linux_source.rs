@@ -12,9 +12,10 @@ use crate::base::cached::{self, Work};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::plan::Made;
-use crate::base::run::Cmd;
+use crate::base::run::{Cmd, Shell};
 use crate::base::workdir::{self, Cache};
 use crate::manifest::{KernelSource, KernelSpec};
+use crate::supply::debian::Offer;
 
 /// An unpacked, unpatched kernel tree that ukl owns.
 #[derive(Debug, Clone)]
@@ -68,6 +69,19 @@ pub fn checksum(cache: &Cache, package: &str) -> Result<Option<String>> {
 /// Forgets which tree the distribution's `package` was, so that the archives are asked again.
 pub fn forget(cache: &Cache, package: &str) -> Result<()> {
     workdir::remove_file(&cache.fact(&format!("debian-{package}")))
+}
+
+/// What the archives have of the distribution's kernel `package`, as apt's lists on this machine say; nothing when they do
+/// not name it. The version is the kernel's, without the package's own.
+pub fn offer(shell: &Shell, package: &str) -> Result<Option<Offer>> {
+    let table = shell.run(&Cmd::new("apt-cache").args(["madison", package]))?;
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    let mut columns = table.lines().filter_map(|line| Some((line.split('|').nth(1)?.trim().to_owned(), line)));
+    // The newest stands first.
+    Ok(columns.next().map(|(version, line)| {
+        let kernel = version.split(['-', '+', '~']).next().unwrap_or_default().to_owned();
+        Offer { version: kernel, security: line.contains("-security") }
+    }))
 }
 
 /// The key of a cache entry is the hash of what it was made from.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir;
-use crate::manifest::{KernelSource, Malloc, Manifest, Origin};
+use crate::manifest::{Condition, KernelSource, Malloc, Manifest, Origin};
 use crate::program::malloc::MIMALLOC;
-use crate::supply::debian;
+use crate::supply::debian::{self, Offer};
 use crate::supply::linux_source;
 
 /// One source package of the distribution.
@@ -139,6 +139,60 @@ pub fn update(env: &Env, manifest: &Manifest) -> Result<Vec<Pin>> {
     let pins = observe(env, manifest, true)?;
     write(&manifest.dir, pins.clone(), true)?;
     Ok(pins)
+}
+
+/// What the distribution has now of one source of a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct News {
+    /// The package.
+    pub package: String,
+    /// The version that the project is locked to, or was built from last.
+    pub version: String,
+    /// What there is now, when that is another one.
+    pub newer: Option<String>,
+    /// The newer one is a security update.
+    pub security: bool,
+    /// What the next build after `ukl update` makes again.
+    pub rebuilds: &'static str,
+}
+
+/// Asks the distribution what it has, and takes nothing. Security updates stand first.
+pub fn news(env: &Env, manifest: &Manifest) -> Result<Vec<News>> {
+    let pins = match read(&manifest.dir)? {
+        Some(pins) => pins,
+        None => observe(env, manifest, true)?,
+    };
+    let mut asked: Vec<(&str, &[Condition])> = vec![("musl", &[])];
+    if manifest.malloc == Malloc::Mimalloc {
+        asked.push((MIMALLOC, &[]));
+    }
+    for upstream in &manifest.upstream {
+        if let Origin::Debian { package, version } = &upstream.origin {
+            asked.push((package, version));
+        }
+    }
+    let mut offers: Vec<(String, Offer)> =
+        asked.iter().map(|(name, _)| (*name).to_owned()).zip(debian::offers(env, &asked)?).collect();
+    if manifest.kernel.source == KernelSource::Debian {
+        let package = format!("linux-source-{}", manifest.kernel.version);
+        offers.extend(linux_source::offer(&env.shell, &package)?.map(|offer| (package, offer)));
+    }
+    let mut news: Vec<News> = offers
+        .into_iter()
+        .map(|(package, offer)| {
+            let version = pins.iter().find(|pin| pin.package == package).map(|pin| pin.version.clone());
+            let version = version.unwrap_or_default();
+            let rebuilds = match package.as_str() {
+                "musl" => "the C library, the program, the link of the kernel",
+                name if name.starts_with("linux-source-") => "the kernel and its link",
+                _ => "the program, the link of the kernel",
+            };
+            let newer = Some(offer.version).filter(|newest| *newest != version);
+            News { security: offer.security && newer.is_some(), package, version, newer, rebuilds }
+        })
+        .collect();
+    news.sort_by_key(|one| (!one.security, one.newer.is_none()));
+    Ok(news)
 }
 
 #[cfg(test)]

@@ -9,7 +9,13 @@ fn world() -> World {
     let world = World::new().with_fakes();
     fs::create_dir(world.at("log")).unwrap();
     let log = world.at("log").display().to_string();
-    world.program("apt-cache", &format!("printf 'Package: musl\\nVersion: %s\\n' \"$(cat '{log}/version')\""));
+    world.program(
+        "apt-cache",
+        &format!(
+            "case \"$*\" in *madison*) cat '{log}/table' 2>/dev/null; exit 0 ;; esac\n\
+             printf 'Package: musl\\nVersion: %s\\n' \"$(cat '{log}/version')\""
+        ),
+    );
     world.program(
         "apt-get",
         &format!(
@@ -56,6 +62,22 @@ fn what_is_new_is_locked_and_told() {
     assert_eq!(update(), "musl 1.1-1  (other contents than before)\n");
     let asked = fs::read_to_string(world.at("log/apt.log")).unwrap();
     assert_eq!(asked.matches("--only-source musl=1.1-1\n").count(), 2, "{asked}");
+}
+
+#[test]
+fn a_check_tells_what_is_newer_and_takes_nothing() {
+    let world = world();
+    assert_eq!(world.ukl(&["update"]).out, "musl 1.0-1\n");
+    let (before, cache) = (lock(&world), world.files("cache/ukl/debian-source"));
+    assert_eq!(world.ukl(&["update", "--check"]).out, "musl 1.0-1\n");
+    offer(&world, "1.1-1", "b");
+    let rebuilds = "rebuilds the C library, the program, the link of the kernel";
+    assert_eq!(world.ukl(&["update", "--check"]).out, format!("musl 1.0-1  newer: 1.1-1, {rebuilds}\n"));
+    fs::write(world.at("log/table"), "musl | 1.1-1 | https://x bookworm-security/main Sources\n").unwrap();
+    assert_eq!(world.ukl(&["update", "--check"]).out, format!("musl 1.0-1  security update: 1.1-1, {rebuilds}\n"));
+    assert_eq!((lock(&world), world.files("cache/ukl/debian-source")), (before, cache));
+    let json = world.ukl(&["update", "--check", "--json"]).json();
+    assert_eq!(json["result"]["sources"][0]["security"], true, "{json}");
 }
 
 #[test]
