@@ -8,7 +8,7 @@ use serde_json::{json, Value};
 use crate::base::error::Result;
 use crate::base::workdir;
 use crate::image::folder::Image;
-use crate::ship::sources::{Kind, Source, KERNEL_LICENCE};
+use crate::ship::sources::{Owner, Source, KERNEL_LICENCE};
 
 /// Licences that SPDX does not know, by their names in the document.
 type Others = BTreeMap<String, String>;
@@ -63,8 +63,8 @@ fn root(image: &Image) -> Value {
 }
 
 fn package(source: &Source, others: &mut Others) -> Value {
-    let declared = match (source.kind, &source.licences) {
-        (Kind::Kernel, _) => KERNEL_LICENCE.to_owned(),
+    let declared = match (source.owner, &source.licences) {
+        (Owner::Kernel, _) => KERNEL_LICENCE.to_owned(),
         (_, None) => "NOASSERTION".to_owned(),
         (_, Some(paragraphs)) => {
             let mut all: Vec<String> = paragraphs.iter().map(|one| in_group(licence::spdx(&one.licence))).collect();

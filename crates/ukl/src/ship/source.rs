@@ -14,7 +14,7 @@ use crate::image::folder::Image;
 use crate::image::initrd;
 use crate::kernel::patch;
 use crate::manifest::Manifest;
-use crate::ship::sources::{Kind, Source};
+use crate::ship::sources::{Owner, Source};
 
 type Archive = tar::Builder<GzEncoder<File>>;
 
@@ -33,12 +33,9 @@ pub fn write(image: &Image, manifest: &Manifest, sources: &[Source], script: Opt
     let mut archive = tar::Builder::new(zipped);
     let top = PathBuf::from(format!("{}-source", image.info.name));
     text(&mut archive, &top.join("README"), &README.replace("NAME", &image.info.name))?;
-    text(&mut archive, &top.join("image.json"), &String::from_utf8_lossy(&workdir::read(&image.dir.manifest())?))?;
-    text(
-        &mut archive,
-        &top.join("kernel.config"),
-        &String::from_utf8_lossy(&workdir::read(&image.dir.kernel_config())?),
-    )?;
+    for path in [image.dir.manifest(), image.dir.kernel_config()] {
+        one(&mut archive, &top.join(path.file_name().unwrap_or_default()), &path)?;
+    }
     if let Some(script) = script {
         text(&mut archive, &top.join("build.sh"), &script)?;
     }
@@ -61,8 +58,8 @@ pub fn write(image: &Image, manifest: &Manifest, sources: &[Source], script: Opt
 }
 
 fn add(archive: &mut Archive, top: &Path, manifest: &Manifest, source: &Source) -> Result<()> {
-    match source.kind {
-        Kind::Kernel => {
+    match source.owner {
+        Owner::Kernel => {
             let tarball = Path::new("/usr/src").join(format!("{}.tar.xz", source.name));
             // The package's own file, if it is the one that was used; the cache's tree lacks what no build looks at.
             match &source.sha256 {
@@ -72,8 +69,8 @@ fn add(archive: &mut Archive, top: &Path, manifest: &Manifest, source: &Source) 
                 _ => tree(archive, &top.join("linux"), &source.tree),
             }
         }
-        Kind::Libc | Kind::Upstream => tree(archive, &top.join(&source.name), &source.tree),
-        Kind::Project => {
+        Owner::Libc | Owner::Upstream => tree(archive, &top.join(&source.name), &source.tree),
+        Owner::Project => {
             let own = [workdir::lock_of(&manifest.dir), manifest.dir.join("ukl.toml")];
             let files =
                 manifest.sources.iter().chain(&manifest.kernel_sources).chain(own.iter().filter(|file| file.is_file()));

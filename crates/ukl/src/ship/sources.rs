@@ -18,7 +18,7 @@ pub const KERNEL_LICENCE: &str = "GPL-2.0-only WITH Linux-syscall-note";
 /// Whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum Owner {
     /// The kernel.
     Kernel,
     /// The C library, and an allocator that the program has instead of its.
@@ -39,7 +39,7 @@ pub struct Source {
     /// SHA-256 of what came, where it came from elsewhere.
     pub sha256: Option<String>,
     /// Whose it is.
-    pub kind: Kind,
+    pub owner: Owner,
     /// Where it lies.
     pub tree: PathBuf,
     /// What its copyright file says; nothing where there is none that a machine reads.
@@ -65,14 +65,14 @@ pub fn all(env: &Env, manifest: &Manifest) -> Result<Vec<Source>> {
     if let Some(locked) = pins::read(&manifest.dir)? {
         pins::check(&locked, &found)?;
     }
-    let pinned = |name: &str, kind: Kind, tree: &Path| {
+    let pinned = |name: &str, owner: Owner, tree: &Path| {
         let pin = found.iter().find(|pin| pin.package == name);
         let text = std::fs::read_to_string(tree.join("debian/copyright")).unwrap_or_default();
         Source {
             name: name.to_owned(),
             version: pin.map(|pin| pin.version.clone()),
             sha256: pin.map(|pin| pin.sha256.clone()),
-            kind,
+            owner,
             tree: tree.to_owned(),
             licences: licence::paragraphs(&text),
         }
@@ -82,23 +82,23 @@ pub fn all(env: &Env, manifest: &Manifest) -> Result<Vec<Source>> {
         KernelSource::Debian => format!("linux-source-{}", manifest.kernel.version),
         _ => "linux".to_owned(),
     };
-    let mut kernel = pinned(&name, Kind::Kernel, &linux.tree);
+    let mut kernel = pinned(&name, Owner::Kernel, &linux.tree);
     kernel.version = Some(linux.version);
     kernel.sha256 = kernel.sha256.or(Some(linux.hash).filter(|hash| hash.len() == 64));
-    let mut sources = vec![kernel, pinned("musl", Kind::Libc, &debian::fetch(env, "musl", &[])?.tree)];
+    let mut sources = vec![kernel, pinned("musl", Owner::Libc, &debian::fetch(env, "musl", &[])?.tree)];
     if manifest.malloc == Malloc::Mimalloc {
-        sources.push(pinned(MIMALLOC, Kind::Libc, &debian::fetch(env, MIMALLOC, &[])?.tree));
+        sources.push(pinned(MIMALLOC, Owner::Libc, &debian::fetch(env, MIMALLOC, &[])?.tree));
     }
     for upstream in &manifest.upstream {
         let tree = program_source::fetch(env, upstream)?.value;
         let name = if let Origin::Debian { package, .. } = &upstream.origin { package } else { &upstream.name };
-        let mut source = pinned(name, Kind::Upstream, &tree.tree);
+        let mut source = pinned(name, Owner::Upstream, &tree.tree);
         source.sha256 = source.sha256.or(Some(tree.hash).filter(|hash| hash.len() == 64));
         sources.push(source);
     }
     if !manifest.sources.is_empty() || !manifest.kernel_sources.is_empty() {
         let (name, tree) = (manifest.name.clone(), manifest.dir.clone());
-        sources.push(Source { name, version: None, sha256: None, kind: Kind::Project, tree, licences: None });
+        sources.push(Source { name, version: None, sha256: None, owner: Owner::Project, tree, licences: None });
     }
     Ok(sources)
 }
@@ -106,7 +106,7 @@ pub fn all(env: &Env, manifest: &Manifest) -> Result<Vec<Source>> {
 /// What is known to stand, or may stand, in the way of giving the image to others. The project's own files are its author's.
 pub fn obstacles(sources: &[Source]) -> Vec<Obstacle> {
     let mut found = Vec::new();
-    for source in sources.iter().filter(|source| matches!(source.kind, Kind::Libc | Kind::Upstream)) {
+    for source in sources.iter().filter(|source| matches!(source.owner, Owner::Libc | Owner::Upstream)) {
         let obstacle = |files: Vec<String>, licence: &str, verdict| Obstacle {
             source: source.name.clone(),
             files,
@@ -162,26 +162,26 @@ pub fn strict(obstacles: &[Obstacle]) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn source(kind: Kind, licences: Option<Vec<(&str, &str)>>) -> Source {
+    fn source(owner: Owner, licences: Option<Vec<(&str, &str)>>) -> Source {
         let paragraph = |(files, licence): (&str, &str)| Paragraph {
             files: files.split(' ').map(String::from).collect(),
             licence: licence.to_owned(),
         };
         let licences = licences.map(|all| all.into_iter().map(paragraph).collect());
-        Source { name: "p".into(), version: None, sha256: None, kind, tree: "/".into(), licences }
+        Source { name: "p".into(), version: None, sha256: None, owner, tree: "/".into(), licences }
     }
 
     #[test]
     fn what_excludes_the_gpl_is_named_with_its_files() {
-        let good = source(Kind::Upstream, Some(vec![("*", "BSD-3-clause"), ("a.c", "GPL-3+ or MIT")]));
+        let good = source(Owner::Upstream, Some(vec![("*", "BSD-3-clause"), ("a.c", "GPL-3+ or MIT")]));
         assert!(strict(&obstacles(&[good])).is_ok());
-        let bad = source(Kind::Upstream, Some(vec![("*", "Apache-2.0"), ("a b c d", "odd")]));
-        let found = obstacles(&[bad, source(Kind::Project, None)]);
+        let bad = source(Owner::Upstream, Some(vec![("*", "Apache-2.0"), ("a b c d", "odd")]));
+        let found = obstacles(&[bad, source(Owner::Project, None)]);
         let (text, code) = crate::base::error::render(&strict(&found).unwrap_err());
         assert!(text.contains("p: Apache-2.0 (*): excludes the GPL, version 2"), "{text}");
         assert!(text.contains("p: odd (a and 3 more): not known"), "{text}");
         assert_eq!(code, 121);
-        let silent = words(&obstacles(&[source(Kind::Upstream, None)])).unwrap();
+        let silent = words(&obstacles(&[source(Owner::Upstream, None)])).unwrap();
         assert!(silent.contains("no copyright file that a machine reads"), "{silent}");
     }
 }

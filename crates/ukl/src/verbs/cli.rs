@@ -138,14 +138,14 @@ pub enum Command {
     Push(PushArgs),
     /// Fetch an image from a registry
     Pull(PullArgs),
-    /// Look at program and kernel with gdb, from the first instruction or in a guest that runs
-    Debug(DebugArgs),
     /// Print what an image is made of, as SPDX: sources, versions, hashes, licences
     Sbom(SbomArgs),
     /// Sign an image with a key of minisign
     Sign(SignArgs),
     /// Check an image against image.json, ukl.lock and its signature
     Verify(VerifyArgs),
+    /// Look at program and kernel with gdb, from the first instruction or in a guest that runs
+    Debug(DebugArgs),
     /// Show what is linked in: sections, symbols, imports, system call sites, red zones
     Inspect(InspectArgs),
     /// Tell what the next build makes again and why, or where a kernel option comes from
