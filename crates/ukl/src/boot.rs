@@ -6,6 +6,7 @@ mod noise;
 mod panic;
 mod printer;
 mod stdin;
+mod times;
 mod stream;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,6 +23,8 @@ use crate::machine::storage::{self, Prepared};
 use crate::machine::{self, Input, Machine, Output, Request};
 
 use nmi::Injector;
+
+pub use times::place;
 
 /// How a guest ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

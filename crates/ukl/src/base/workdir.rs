@@ -262,6 +262,11 @@ impl RunDir {
         self.root.join("console.log")
     }
 
+    /// When the console of a guest in the background showed what.
+    pub fn times(&self) -> PathBuf {
+        self.root.join("console.times")
+    }
+
     /// What init told the host (the second serial port).
     pub fn control(&self) -> PathBuf {
         self.root.join("control.log")

@@ -15,6 +15,7 @@ use crate::machine::{Endpoint, Input, Machine, Output};
 
 use super::noise::{self, Farewell};
 use super::printer::Printer;
+use super::times::Times;
 use super::{backlog, stdin};
 
 /// What a run of QEMU left.
@@ -174,6 +175,7 @@ struct Watch {
     deadline: Option<Instant>,
     boot_deadline: Instant,
     log: File,
+    times: Option<Times>,
     control: File,
     control_text: String,
     said: Control,
@@ -213,6 +215,7 @@ impl Watch {
             deadline: machine.timeout.map(|limit| start + limit),
             boot_deadline: start + BOOT_LIMIT,
             log: File::create(files.console())?,
+            times: Times::of(files)?,
             control: File::open(files.control())?,
             control_text: String::new(),
             said: Control::default(),
@@ -338,6 +341,7 @@ impl Watch {
         if bytes.is_empty() {
             return Ok(());
         }
+        self.times.as_mut().map_or(Ok(()), |times| times.note(bytes.len()))?;
         self.log.write_all(bytes)?;
         let serial = (source == Source::Serial).then_some(&mut self.serial);
         for kept in [Some(&mut self.console), serial].into_iter().flatten() {

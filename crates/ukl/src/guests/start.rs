@@ -73,7 +73,7 @@ fn taken(name: &str, how: &str) -> crate::base::error::Failure {
 fn spawn(dir: &GuestDir, image: &Image, request: &Request, remove: bool) -> Result<Child> {
     let files = dir.run();
     // What the last guest of that name left would be taken for this one's.
-    for old in [files.console(), files.control(), files.qemu_line(), dir.record(), dir.debugger()] {
+    for old in [files.console(), files.times(), files.control(), files.qemu_line(), dir.record(), dir.debugger()] {
         workdir::remove_file(&old)?;
     }
     workdir::write_atomic(&files.console(), b"")?;

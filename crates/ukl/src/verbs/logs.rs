@@ -1,18 +1,20 @@
 //! `ukl logs`: what a guest in the background prints.
 
 use std::fs::File;
-use std::io::Read;
-use std::time::Duration;
+use std::io::{Read, Seek, SeekFrom};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
 use super::answer::Answer;
-use crate::base::error::{fail, Class, Result};
+use crate::base::error::Result;
 use crate::base::run::interrupted;
 use crate::base::term;
+use crate::base::units;
 use crate::base::workdir::Guests;
+use crate::boot;
 use crate::guests;
 
 /// How often `logs -f` looks.
@@ -29,22 +31,49 @@ pub struct LogsArgs {
     /// Begin with the last so many lines
     #[arg(short = 'n', long = "tail", value_name = "N", visible_alias = "lines")]
     pub tail: Option<usize>,
-    /// What docker has and a console has not: times
-    #[arg(long, value_name = "TIME", hide = true)]
-    pub since: Option<String>,
+    /// Begin with what was written so long ago or later: `90`, `5m`, `1h30m`; `@SECONDS` is a time since 1970
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<Since>,
+}
+
+/// A time, as docker's `--since` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// So long after the beginning of 1970.
+    At(Duration),
+}
+
+impl Since {
+    /// The time since 1970.
+    fn time(self) -> Duration {
+        match self {
+            Since::Ago(ago) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(ago),
+            Since::At(time) => time,
+        }
+    }
+}
+
+fn since(text: &str) -> std::result::Result<Since, String> {
+    match text.strip_prefix('@') {
+        Some(seconds) => units::time(seconds).map(Since::At),
+        None => units::time(text).map(Since::Ago),
+    }
 }
 
 /// Prints what a guest's console showed, and with `-f` what it shows, until it ends.
 pub(super) fn logs(args: &LogsArgs, json: bool) -> Result<Answer> {
     let all = Guests::from_env()?;
-    if args.since.is_some() {
-        let failure = fail(Class::Usage, "a console's lines have no times");
-        return Err(failure.hint("`ukl logs -n 20` shows the last lines").into());
-    }
     let name = guests::meant(&all, &args.name.iter().cloned().collect::<Vec<_>>())?.remove(0);
     let guest = guests::find(&all, &name)?;
     let path = guest.dir.run().console();
     let mut file = File::open(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    if let Some(since) = args.since {
+        let times = std::fs::read_to_string(guest.dir.run().times()).unwrap_or_default();
+        let place = boot::place(&times, since.time()).map_or(SeekFrom::End(0), SeekFrom::Start);
+        file.seek(place)?;
+    }
     let mut kept = Vec::new();
     let mut tail = args.tail;
     loop {

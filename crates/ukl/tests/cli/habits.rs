@@ -22,7 +22,8 @@ fn guests_need_no_name_when_one_runs_and_none_is_an_error_that_says_so() {
     let done = world.ukl(&["stop", "--all"]);
     assert_eq!((done.code, done.out.as_str()), (Some(0), ""), "{done:?}");
     world.ukl(&["stop", "--all", "a"]).fails(2, &["cannot be used with"]);
-    world.ukl(&["logs", "a", "--since", "1h"]).fails(2, &["a console's lines have no times", "ukl logs -n 20"]);
+    world.ukl(&["logs", "a", "--since", "soon"]).fails(2, &["`soon` is not a time: write a number of seconds"]);
+    world.ukl(&["logs", "a", "--since", "@1h"]).fails(2, &["no guest `a`"]);
 }
 
 #[test]

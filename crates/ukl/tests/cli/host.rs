@@ -79,6 +79,33 @@ fn the_cache_is_listed_and_pruned() {
 }
 
 #[test]
+fn libraries_that_were_exported_are_imported_and_used() {
+    let world = World::builder();
+    world.write("a.c", "#include <stdio.h>\nint main(void) { puts(\"one\"); return 0; }\n");
+    let makes_it = || {
+        let said = world.ukl(&["up", "--dry-run", "--plat", "linuxu", "a.c"]);
+        assert!(said.ends(0, &[]).out.contains("ld.bfd"), "{said:?}");
+        said.out.contains("install-headers")
+    };
+    assert!(!makes_it());
+    let said = world.ukl(&["cache", "export", "--kind", "musl", "team.tar.gz"]);
+    assert!(said.ends(0, &[]).out.starts_with("team.tar.gz: "), "{said:?}");
+    // This was a link to the libraries of this machine.
+    fs::remove_file(world.at("cache/ukl/musl")).unwrap();
+    assert!(makes_it());
+    let said = world.ukl(&["cache", "import", "team.tar.gz"]);
+    assert!(said.ends(0, &[]).out.ends_with(" new, 0 there already\n"), "{said:?}");
+    assert!(!makes_it());
+    assert_eq!(world.ukl(&["up", "--plat", "linuxu", "a.c"]).ends(0, &[]).out, "one\n");
+    // What does not arrive whole is not taken at all.
+    let whole = fs::read(world.at("project/team.tar.gz")).unwrap();
+    fs::write(world.at("project/half.tar.gz"), &whole[..whole.len() / 2]).unwrap();
+    fs::remove_dir_all(world.at("cache/ukl/musl")).unwrap();
+    world.ukl(&["cache", "import", "half.tar.gz"]).fails(120, &["is cut short or changed", "nothing was taken"]);
+    assert!(!world.at("cache/ukl/musl").exists());
+}
+
+#[test]
 fn without_home_there_is_no_cache() {
     let world = World::new();
     let mut command = world.command(&["cache", "ls"]);

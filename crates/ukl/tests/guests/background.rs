@@ -1,6 +1,7 @@
 //! `run -d`, `ps`, `logs`, `stop`, `rm`: how guests in the background begin, live and end.
 
 use std::io::Read;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::echo::{echo, free_port, run};
 use crate::world::{kill, says, World};
@@ -22,6 +23,7 @@ fn a_server_starts_answers_and_is_asked_to_end() {
     assert!(world.guest("second").is_null(), "what never came up is not listed");
     world.ukl(&["rm", "echo"]).ends(2, &["the guest `echo` runs (ready)", "ukl stop echo"]);
 
+    let asked = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_millis(100);
     let mut follow = world.command(&["logs", "-f", "echo"]).spawn().unwrap();
     let mut following = follow.stdout.take().unwrap();
     let mut log = says(&mut following, "mode serve\n");
@@ -29,6 +31,9 @@ fn a_server_starts_answers_and_is_asked_to_end() {
     following.read_to_string(&mut log).unwrap();
     assert_eq!((log.as_str(), follow.wait().unwrap().code()), ("mode serve\nended by the host\n", Some(0)));
     assert_eq!(world.ukl(&["logs", "echo"]).out, log);
+    let since = |time: &str| world.ukl(&["logs", "--since", time, "echo"]).out;
+    assert_eq!((since("1h"), since("@0"), since("0")), (log.clone(), log, String::new()));
+    assert_eq!(since(&format!("@{}", asked.as_secs_f64())), "ended by the host\n");
     world.nothing_is_left();
 
     world.ukl(&["stop", "echo"]).ends(0, &["`echo` had ended before: exited 7"]);
