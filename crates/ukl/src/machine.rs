@@ -19,6 +19,7 @@ use crate::base::workdir::{ImageDir, RunDir};
 use crate::image::initrd::Startup;
 use crate::manifest::Storage;
 
+pub use accel::software as software_kvm;
 pub use kind::MachineKind;
 pub use net::{Connection, Endpoint, TapScript};
 pub use qemu::Hardware;

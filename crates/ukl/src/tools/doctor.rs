@@ -84,8 +84,11 @@ pub struct Finding {
 pub struct Examination {
     /// Every need, met or not.
     pub findings: Vec<Finding>,
-    /// `works` is not claimed here: only whether `/dev/kvm` can be opened.
+    /// `works` is not claimed here: only whether `/dev/kvm` can be opened, and is the processor's own.
     pub kvm: &'static str,
+    /// Why `kvm` is `software`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kvm_reason: Option<String>,
     /// Packages to install.
     pub missing: Vec<&'static str>,
     /// The command that installs them.
@@ -115,7 +118,8 @@ fn examined(folders: &[PathBuf], root: &Path) -> Examination {
     }
     let install =
         (!missing.is_empty()).then(|| format!("apt-get install --no-install-recommends {}", missing.join(" ")));
-    Examination { findings, kvm: kvm(&root.join("dev/kvm")), missing, install }
+    let (kvm, kvm_reason) = kvm(root);
+    Examination { findings, kvm, kvm_reason, missing, install }
 }
 
 /// The first file called `name` in `folders` that may be executed.
@@ -125,13 +129,17 @@ fn find_program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
     folders.iter().map(|folder| folder.join(name)).find(executable)
 }
 
-fn kvm(device: &Path) -> &'static str {
+fn kvm(root: &Path) -> (&'static str, Option<String>) {
+    let device = root.join("dev/kvm");
     if !device.exists() {
-        return "absent";
+        return ("absent", None);
     }
     match std::fs::File::options().read(true).write(true).open(device) {
-        Ok(_) => "opens",
-        Err(_) => "denied",
+        Ok(_) => match crate::machine::software_kvm(root) {
+            Some(why) => ("software", Some(why)),
+            None => ("opens", None),
+        },
+        Err(_) => ("denied", None),
     }
 }
 
@@ -143,7 +151,10 @@ impl Examination {
             let mark = if finding.path.is_some() { "ok     " } else { "missing" };
             text.push_str(&format!("{mark}  {:<36} {}\n", finding.name, finding.purpose));
         }
+        let reason = self.kvm_reason.as_deref().unwrap_or_default();
+        let software = format!("/dev/kvm is no hardware: {reason}; boots are emulated, slower");
         let kvm = match self.kvm {
+            "software" => &software,
             "opens" => "/dev/kvm opens; the first boot finds out whether it works",
             "denied" => "/dev/kvm cannot be opened (is your user in the group `kvm`?): boots are emulated, slower",
             _ => "no /dev/kvm: boots are emulated, slower",
