@@ -12,12 +12,13 @@
 	X(files) X(place) X(efault) X(tcp) X(unix) X(event) X(inotify) X(uring) X(aio) X(pipe) X(memory) \
 	X(globals) X(futex) X(ipc) X(process) X(spawn) X(trace) X(step) X(signal) X(restart) X(registers) X(fault) \
 	X(ring0) X(interrupt) X(thread) X(privilege) X(proc) X(clock) X(limit) X(seccomp) X(hole) X(beside) \
-	X(control) X(frame) X(call)
+	X(control) X(frame) X(call) X(hardware)
 
 #define X(name) extern const struct test name##_family[];
 FAMILIES(X)
 #undef X
 int load(int argc, char **argv);
+int fuzz(int argc, char **argv);
 
 static const struct test *const families[] = {
 #define X(name) name##_family,
@@ -179,6 +180,8 @@ int main(int argc, char **argv)
 		full_run = 1, argv++, argc--;
 	if (argc == 2 && strcmp(argv[1], "list") == 0)
 		return visit(0, NULL, print_name);
+	if (argc > 2 && strcmp(argv[1], "fuzz") == 0)
+		return fuzz(argc - 2, argv + 2);
 	/* What the harness tells the runs apart by. */
 	if (argc > 1 && strcmp(argv[1], "load") != 0)
 		printf("mode %s\n", app_mode() ? "app" : "ring3");
@@ -188,6 +191,6 @@ int main(int argc, char **argv)
 		return visit(0, NULL, run_case);
 	if (argc > 1 && strcmp(argv[1], "load") == 0)
 		return load(argc - 2, argv + 2);
-	printf("usage: %s [--full] list | run NAME… | all | load NAME…\n", argv[0]);
+	printf("usage: %s [--full] list | run NAME… | all | load NAME… | fuzz SEED FIRST COUNT\n", argv[0]);
 	return 2;
 }

@@ -7,6 +7,7 @@ mod record;
 mod judge;
 mod public;
 mod endurance;
+mod fuzz;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::manifest::{self, Manifest};
 use crate::measure::pair::{self, SAID, TWIN_FIRST};
 
 pub use endurance::{endure, text as endurance_text, Endurance, Task};
+pub use fuzz::{fuzz, Fuzz, Fuzzed};
 pub use judge::{Row, Verdict};
 pub use public::{manifest as public_manifest, measure, PublicComparison, PublicRow, NAMES};
 pub use record::Verdict as PublicVerdict;
@@ -31,6 +33,11 @@ pub use record::Verdict as PublicVerdict;
 /// A run that has not ended by then is not going to: on a slow machine, and the long version.
 const LIMIT: Duration = Duration::from_secs(1200);
 const FULL_LIMIT: Duration = Duration::from_secs(7200);
+
+/// The cases about what only shows on hardware.
+pub fn hardware() -> Vec<String> {
+    sources::hardware()
+}
 
 /// What to run.
 #[derive(Debug, Clone, Default)]

@@ -15,7 +15,7 @@ use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
 use crate::image::folder::Image;
 use crate::machine::{Request, What};
-use crate::measure::suite::{self, Endurance, Selection};
+use crate::measure::suite::{self, Endurance, Fuzz, Selection};
 
 /// `ukl test`.
 #[derive(Debug, Clone, Args)]
@@ -35,6 +35,18 @@ pub struct TestArgs {
     /// How often --endurance starts the program
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..), requires = "endurance")]
     pub starts: u32,
+    /// Instead: so many random programs against the boundary, in app mode and in ring 3 beside it; continues where the last run ended
+    #[arg(long, value_name = "PROGRAMS", num_args = 0..=1, default_missing_value = "1000", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["cases", "endurance", "full", "suite"])]
+    pub fuzz: Option<u64>,
+    /// What --fuzz makes its programs from
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "fuzz")]
+    pub seed: u64,
+    /// The first program of --fuzz, to run some of them again
+    #[arg(long, value_name = "N", requires = "fuzz")]
+    pub first: Option<u64>,
+    /// Instead: what only shows on hardware; what cannot be shown here says why
+    #[arg(long, conflicts_with_all = ["cases", "endurance", "full", "suite", "fuzz"])]
+    pub hardware: bool,
     /// Instead: a public test suite, unmodified: posix or uring (docs/conformance.md)
     #[arg(long, value_name = "NAME", value_parser = crate::measure::suite::NAMES, hide_possible_values = true, conflicts_with_all = ["endurance", "full"])]
     pub suite: Option<String>,
@@ -67,13 +79,26 @@ pub(super) fn test(env: &Env, args: &TestArgs) -> Result<Answer> {
         let code = u8::from(!tasks.iter().all(|task| task.passed));
         return Ok(Answer { text: suite::endurance_text(&tasks), json: json!({ "tasks": tasks }), code });
     }
+    if let Some(programs) = args.fuzz {
+        return fuzz(env, args, &image, &options, programs);
+    }
     if let Some(name) = &args.suite {
         return public(env, args, &image, &options, name);
     }
+    let cases = if args.hardware { suite::hardware() } else { args.cases.clone() };
     term::say("running the suite in ring 3 and in app mode (minutes where the processor is emulated)");
-    let report = suite::compare(env, &image, options, &Selection { cases: args.cases.clone(), full: args.full })?;
+    let report = suite::compare(env, &image, options, &Selection { cases, full: args.full })?;
     let code = u8::from(!report.passed());
     Ok(Answer { text: report.text(), json: serde_json::to_value(&report)?, code })
+}
+
+/// Random programs; what is known of this seed is kept beside the image.
+fn fuzz(env: &Env, args: &TestArgs, image: &Image, options: &Request, programs: u64) -> Result<Answer> {
+    let what = Fuzz { programs, seed: args.seed, first: args.first };
+    // Two processors, so that the modes meet.
+    let options = Request { cpus: options.cpus.or(Some(2)), ..options.clone() };
+    let (all, failed) = suite::fuzz(env, image, &options, what)?;
+    Ok(Answer { text: all.text(), json: serde_json::to_value(&all)?, code: u8::from(failed > 0) })
 }
 
 /// A public suite; with `--record`, its results are written whatever they are.

@@ -11,6 +11,13 @@ pub(super) static FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/s
 /// The cases that differ, each with its reason.
 pub(super) const KNOWN: &str = include_str!("../../../../../tests/conformance/known.txt");
 
+/// The cases that only hardware can run, by their family's name.
+pub(super) fn hardware() -> Vec<String> {
+    let text = FILES.iter().find(|(name, _)| *name == "hardware.c").map_or("", |(_, text)| *text);
+    let cases = text.split("CASE(").skip(1).filter_map(|rest| rest.split(')').next());
+    cases.map(String::from).collect()
+}
+
 /// One file: name and contents.
 type File = (&'static str, &'static str);
 
