@@ -165,6 +165,8 @@ impl Walk<'_> {
     /// The kernel up to its configuration.
     fn configured(&mut self, toolchain: &Toolchain) -> Result<(Made<PatchedSource>, Made<Configured>)> {
         let (env, spec) = (self.env, &self.manifest.kernel);
+        // Nothing is downloaded for a line without patches.
+        patch::series(&spec.version)?;
         let source = self.clock.stage("source", || linux_source::fetch(env, spec))?;
         let patched = self.clock.stage("patch", || patch::apply(env, &source, &spec.version))?;
         let configured = self.clock.stage("config", || config::configure(env, &patched, spec, toolchain))?;

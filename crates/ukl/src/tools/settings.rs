@@ -36,6 +36,7 @@ pub struct Kernel {
 pub fn open(env: &Env, manifest: &Manifest) -> Result<Kernel> {
     let spec = manifest.kernel.clone();
     let toolchain = toolchain::find(&env.shell, &manifest.compiler)?;
+    patch::series(&spec.version)?;
     let source = linux_source::fetch(env, &spec)?;
     let patched = patch::apply(env, &source, &spec.version)?;
     let scratch = config::scratch(env, &patched, &toolchain)?;

@@ -133,7 +133,7 @@ struct Guest {
     run: Mapping,
     // The guest's memory and its machine live as long as its processor.
     _memory: Mapping,
-    _vm: OwnedFd,
+    _machine: OwnedFd,
 }
 
 /// Where the guest's memory has what: the code at 0, then the page tables.
@@ -143,7 +143,7 @@ const MEMORY: usize = 0x4000;
 impl Guest {
     fn new(device: &File) -> Result<Self> {
         let size = number(device, KVM_GET_VCPU_MMAP_SIZE)?;
-        let vm = descriptor(device, KVM_CREATE_VM)?;
+        let machine = descriptor(device, KVM_CREATE_VM)?;
         let memory = Mapping::new(MEMORY, None)?;
         memory.write(0, &code());
         // Present and writable, each level names the next, the last a page of 2 MiB from 0 on.
@@ -151,14 +151,14 @@ impl Guest {
             memory.write(table, &entry.to_le_bytes());
         }
         let region = MemoryRegion { slot: 0, flags: 0, guest: 0, size: MEMORY as u64, host: memory.at as u64 };
-        pass(&vm, KVM_SET_USER_MEMORY_REGION, &region)?;
-        let vcpu = descriptor(&vm, KVM_CREATE_VCPU)?;
+        pass(&machine, KVM_SET_USER_MEMORY_REGION, &region)?;
+        let vcpu = descriptor(&machine, KVM_CREATE_VCPU)?;
         let run = Mapping::new(size as usize, Some(&vcpu))?;
         let mut system = SystemRegisters::default();
         fetch(&vcpu, KVM_GET_SREGS, &mut system)?;
         enter_64_bit_mode(&mut system);
         pass(&vcpu, KVM_SET_SREGS, &system)?;
-        Ok(Guest { vcpu, run, _memory: memory, _vm: vm })
+        Ok(Guest { vcpu, run, _memory: memory, _machine: machine })
     }
 
     /// The processor time of the whole loop.

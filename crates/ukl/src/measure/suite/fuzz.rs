@@ -113,6 +113,10 @@ fn boot(env: &Env, image: &Image, request: &Request, seed: u64, first: u64, coun
     if let Some(what) = what {
         batch.failures.push(Failure { programs: batch.last, what });
     }
+    if !batch.failures.is_empty() {
+        // The next boot has a console of its own.
+        workdir::write_atomic(&image.dir.root().join(format!("fuzz-{seed}-{first}.log")), &run.console)?;
+    }
     Ok(batch.all())
 }
 
@@ -195,11 +199,19 @@ fn said(text: &str, first: u64) -> Batch {
             _ => {}
         }
     }
-    // Which program the kernel complains about is not known: the two that had begun last are a good guess at best.
-    for message in messages.iter().filter(|message| is_defect(message)).take(1) {
-        batch.failures.push(Failure { programs: batch.last, what: message.clone() });
+    // Which program the kernel complains about is not known: the two that had begun last are a good guess.
+    if let Some(message) = messages.iter().find(|message| is_defect(message)) {
+        let before = text.find(message.as_str()).map_or(text, |at| &text[..at]);
+        let programs = ["app", "ring3"].map(|mode| last(before, mode));
+        batch.failures.push(Failure { programs, what: message.clone() });
     }
     batch
+}
+
+/// The last program of `mode` that begins in `text`.
+fn last(text: &str, mode: &str) -> Option<u64> {
+    let number = |line: &str| line.strip_prefix("fuzz ")?.strip_prefix(mode)?.trim().parse().ok();
+    text.lines().rev().find_map(number)
 }
 
 /// A function that is called by name with a bad pointer ends its caller and says so: programs do it on purpose.
@@ -232,7 +244,7 @@ mod tests {
         let whats: Vec<&str> = batch.failures.iter().map(|failure| failure.what.as_str()).collect();
         assert!(whats[0] == "a process ended as user 0" && whats[1].contains("unable to handle"), "{whats:?}");
         assert_eq!(batch.failures[0].programs, [None, Some(5)]);
-        assert_eq!(whats.len(), 2);
+        assert_eq!((whats.len(), batch.failures[1].programs), (2, [Some(6), Some(5)]));
     }
 
     #[test]
