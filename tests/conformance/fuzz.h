@@ -65,6 +65,8 @@ void fuzz_violation(const char *text);
 void fuzz_frame(void *context);
 void fuzz_handlers(void);
 
+/* The number of a system call; some are left out. */
+unsigned long fuzz_number(void);
 void fuzz_step(void);
 void fuzz_steps(int count);
 void fuzz_step_trace(void);

@@ -37,6 +37,13 @@ static int forbidden(unsigned long number)
 	return number == SYS_exit || number == SYS_exit_group || number == SYS_perf_event_open;
 }
 
+unsigned long fuzz_number(void)
+{
+	unsigned long number = fuzz_below(LAST_CALL);
+
+	return forbidden(number) ? SYS_getppid : number;
+}
+
 static int clones(unsigned long number)
 {
 	return number == SYS_clone || number == SYS_clone3 || number == SYS_fork || number == SYS_vfork;
@@ -89,11 +96,9 @@ static void make_call(unsigned long number)
 
 static void step_call(void)
 {
-	unsigned long number = fuzz_below(LAST_CALL);
+	unsigned long number = fuzz_below(64) ? fuzz_number() : fuzz_word();
 
-	if (fuzz_below(64) == 0)
-		number = fuzz_word();
-	/* In app mode, what these do with a wild pointer is their program's own doing. */
+	/* In app mode, what a function of the kernel does with a wild pointer is its program's own doing. */
 	if (number - CALL_BASE < 0x10000 || forbidden(number))
 		number = SYS_getppid;
 	make_call(number);

@@ -25,7 +25,7 @@ static void set_registers(pid_t pid)
 	if (fuzz_below(2))
 		words(&registers, sizeof(registers));
 	registers.rip = fuzz_place();
-	registers.orig_rax = fuzz_below(2) ? fuzz_below(470) : -1UL;
+	registers.orig_rax = fuzz_below(2) ? fuzz_number() : -1UL;
 	ptrace(PTRACE_SETREGS, pid, 0, &registers);
 }
 
@@ -50,7 +50,7 @@ static void poke_user(pid_t pid)
 	unsigned long value = offset == offsetof(struct user_regs_struct, rip) ? fuzz_place() : fuzz_word();
 
 	if (offset == offsetof(struct user_regs_struct, orig_rax))
-		value = fuzz_below(470);
+		value = fuzz_number();
 	ptrace(PTRACE_POKEUSER, pid, offset, value);
 }
 

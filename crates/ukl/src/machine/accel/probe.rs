@@ -115,7 +115,7 @@ impl Mapping {
     }
 
     fn word(&self, offset: usize) -> u32 {
-        assert!(offset + 4 <= self.size && offset % 4 == 0);
+        assert!(offset + 4 <= self.size && offset.is_multiple_of(4));
         // SAFETY: inside of the mapping, and aligned; the kernel writes there only during an ioctl.
         unsafe { self.at.add(offset).cast::<u32>().read_volatile() }
     }
