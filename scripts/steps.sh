@@ -112,8 +112,18 @@ bridge_down() {
 
 # menuconfig OPTION KEY: the kernel's screens in a terminal of their own: finds the option, presses the key, saves.
 menuconfig() {
-    local tmux="tmux -S $work/tmux" i
+    local tmux="tmux -S $work/tmux" i screens
     TERM=xterm $tmux -f /dev/null new-session -d -x 100 -y 40 "ukl menuconfig; echo ended \$?; sleep 60" || return 1
+    # Types keys and waits until the screen is another one; 2 s later it will not change any more.
+    types() {
+        local before
+        before=$($tmux capture-pane -p)
+        $tmux send-keys "$@"
+        for ((i = 0; i < 20; i++)); do
+            if [ "$($tmux capture-pane -p)" != "$before" ]; then return; fi
+            sleep 0.1
+        done
+    }
     shows() {
         for ((i = 0; i < 1500; i++)); do
             if $tmux capture-pane -p | grep -qF "$1"; then return; fi
@@ -124,10 +134,9 @@ menuconfig() {
         return 1
     }
     shows Linux/x86 && $tmux send-keys / && shows "Search Configuration Parameter" &&
-        $tmux send-keys "$1" Enter && shows "Symbol: $1 [" && $tmux send-keys 1 && sleep 1 && $tmux send-keys "$2" || return 1
-    for ((i = 0; i < 20; i++)); do
-        $tmux send-keys Escape Escape
-        sleep 1.5
+        $tmux send-keys "$1" Enter && shows "Symbol: $1 [" && types 1 && types "$2" || return 1
+    for ((screens = 0; screens < 20; screens++)); do
+        types Escape Escape
         if $tmux capture-pane -p | grep -q 'wish to save\|ended'; then break; fi
     done
     $tmux send-keys y && shows "ended 0" && $tmux kill-server

@@ -661,11 +661,22 @@ mod tests {
     #[test]
     fn a_limit_ends_grandchildren_too() {
         let dir = tempfile::tempdir().unwrap();
-        let script = format!("(sleep 1; touch '{}/late') & wait", dir.path().display());
-        let cmd = Cmd::new("sh").args(["-c", &script]).limit(Duration::from_millis(100));
+        let pipe = dir.path().join("pipe");
+        // The grandchild alone holds the other end of the pipe, so that its end can be read.
+        let script = format!("mkfifo '{0}'; sleep 600 >'{0}' & wait", pipe.display());
+        let ended = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || {
+                while !pipe.exists() {
+                    std::thread::yield_now();
+                }
+                std::fs::read(pipe).unwrap()
+            }
+        });
+        let cmd = Cmd::new("sh").args(["-c", &script]).limit(Duration::from_secs(1));
         Shell::default().run(&cmd).unwrap_err();
-        std::thread::sleep(Duration::from_millis(1300));
-        assert!(!dir.path().join("late").exists());
+        assert!(pipe.exists(), "a second was too short for `sh`");
+        assert_eq!(ended.join().unwrap(), b"", "returns when the grandchild is gone");
     }
 
     #[test]
