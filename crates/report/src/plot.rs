@@ -17,7 +17,7 @@ const MODES: [(&str, &str); 2] = [("app mode", "app"), ("twin in ring 3", "twin"
 
 /// Every plot with its name.
 pub fn all(files: &Files) -> Result<Vec<(&'static str, Drawing)>> {
-    Ok(vec![("serve", serve(files)?), ("count", count(files)?)])
+    Ok(vec![("serve", serve(files)?), ("count", count(files)?), ("against", against(files)?)])
 }
 
 /// What a plot shows of one quantity.
@@ -163,6 +163,54 @@ fn count(files: &Files) -> Result<Drawing> {
         }
         d.line("app-range", &[(axis.x(*median), y - 7.0), (axis.x(*median), y + 7.0)]);
         d.text("small", Anchor::End, (WIDTH - 12.0, y + 4.0), &format!("{median:.4}"));
+    }
+    Ok(d)
+}
+
+/// What people run today and what each difference buys: instructions per request, divided by Debian's median.
+fn against(files: &Files) -> Result<Drawing> {
+    const SHOWN: [(&str, &str, &str); 4] = [
+        ("Debian, `mitigations=off`", "Debian, mitigations=off", "debian"),
+        ("our kernel, Debian's program", "our kernel, Debian's program", "kernel"),
+        ("twin", "twin in ring 3", "twin"),
+        ("app mode", "app mode", "app"),
+    ];
+    let mut rows = Vec::new();
+    for server in SERVERS {
+        let recording = Recording::read(files, &format!("against-{server}"))?;
+        for row in recording.rows.iter().filter(|row| row.name.starts_with("1 connection,")) {
+            let base = row.values.first().with_context(|| format!("{server}: nothing was measured"))?.summary().median;
+            let bars = SHOWN.iter().filter_map(|(column, _, class)| {
+                let at = recording.columns.iter().position(|name| name == column)?;
+                Some((*class, Bar::of(&row.values[at], base)))
+            });
+            rows.push((format!("{server}, {}", row.name.replace("1 connection, ", "")), bars.collect::<Vec<_>>()));
+        }
+    }
+    let height = 62.0 + 30.0 * rows.len() as f64 + 58.0;
+    let title = "Instructions for each request, divided by those of Debian's kernel with Debian's package";
+    let mut d = Drawing::new(WIDTH, height, title);
+    let axis = Axis::around(rows.iter().flat_map(|(_, bars)| bars).map(|(_, bar)| bar.median).chain([1.0]));
+    axis.draw(
+        &mut d,
+        (50.0, height - 58.0),
+        "instructions per request; Debian's kernel and package are 1: less is better",
+    );
+    for (i, (_, label, class)) in SHOWN.iter().enumerate() {
+        let x = 16.0 + [0.0, 182.0, 390.0, 510.0][i];
+        d.dot(class, (x, 24.0), 5.0);
+        d.text("small", Anchor::Start, (x + 12.0, 28.0), label);
+    }
+    d.text("small soft", Anchor::End, (WIDTH - 12.0, 50.0), "app mode");
+    for (i, (name, bars)) in rows.iter().enumerate() {
+        let y = 68.0 + 30.0 * i as f64;
+        d.text("small strong", Anchor::End, (AREA.0 - 24.0, y + 4.0), name);
+        for (class, bar) in bars {
+            spread(&mut d, &axis, class, y, bar);
+        }
+        if let Some((_, app)) = bars.last() {
+            d.text("small", Anchor::End, (WIDTH - 12.0, y + 4.0), &format!("{:.2}", app.median));
+        }
     }
     Ok(d)
 }
