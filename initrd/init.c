@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/klog.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
@@ -189,6 +190,8 @@ static int wait_for(pid_t pid)
 	pid_t ended;
 
 	current = pid;
+	if (word("core"))
+		expect_core(pid);
 	/* The host may have been faster. */
 	if (stopped)
 		kill(pid, stopped);
@@ -292,6 +295,20 @@ static void watch_port(void)
 	_exit(0);
 }
 
+/* Tells the host if the kernel ended this process for want of memory, with its own words. */
+static void report_shortage(pid_t pid)
+{
+	static char log[1 << 16];
+	char begin[64], *at;
+	int length = klogctl(3, log, sizeof log - 1);
+
+	log[length > 0 ? length : 0] = 0;
+	snprintf(begin, sizeof begin, "Killed process %d ", (int)pid);
+	at = strstr(log, begin);
+	if (at)
+		report("shortage %.*s\n", (int)strcspn(at, "\n"), at);
+}
+
 static void run(unsigned index, const char *path, char **argv, char **envp)
 {
 	report("run %u\n", index);
@@ -306,6 +323,8 @@ static void run(unsigned index, const char *path, char **argv, char **envp)
 	sync();
 	drain_output();
 	tcflush(1, TCIFLUSH);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !stopped)
+		report_shortage(pid);
 	if (WIFSIGNALED(status))
 		report("signal %d\n", WTERMSIG(status));
 	else
@@ -383,9 +402,12 @@ static void set_clock(void)
 		complain("cannot set", "the clock");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct rlimit files = { 1024, 1 << 20 };
+
+	if (argc == 4 && !strcmp(argv[1], "core"))
+		return keep_core(argv[2], argv[3]);
 
 	mount_all();
 	open_console();

@@ -1,5 +1,6 @@
 /* What the parts of init share. */
 #include <netinet/in.h>
+#include <sys/types.h>
 
 /* The value of the kernel's word `ukl.NAME=…`, with which the host tells us things; NULL when there is none. */
 const char *word(const char *name);
@@ -21,6 +22,15 @@ void drain_output(void);
 
 /* Waits until the host has it, and says how much that is; nothing may be written afterwards. */
 void end_output(void);
+
+/* Wants a core file of this process alone, should it crash; none of the one before. */
+void expect_core(pid_t pid);
+
+/* What the kernel's helper does: keeps the core at standard input if it is of the process that is expected. */
+int keep_core(const char *expected, const char *pid);
+
+/* The core file that was kept, and its size; negative when there is none. */
+int open_core(unsigned long long *size);
 
 /* Opens a port of the host's, once its other end is there. */
 int open_port(const char *path, int flags, short events);

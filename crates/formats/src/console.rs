@@ -319,6 +319,10 @@ pub struct Control {
     pub has_output: bool,
     /// How many bytes they wrote there in all, once that is known.
     pub output: Option<u64>,
+    /// How many bytes of a core file follow that output.
+    pub core: Option<u64>,
+    /// A program was ended for want of memory: the kernel's words.
+    pub shortage: Option<String>,
     /// Init has nothing more to do: the machine ends now.
     pub ended: bool,
     /// The commands that init began, in order.
@@ -339,7 +343,7 @@ pub struct Run {
 }
 
 /// Reads the control text: lines `start`, `run N`, `ready`, `address A`, `memory KIB`, `exit N`, `signal N`, `failed WHY`,
-/// `output`, `output BYTES`, `end`. A last line without its end is left out.
+/// `output`, `output BYTES`, `core BYTES`, `shortage WORDS`, `end`. A last line without its end is left out.
 pub fn control(text: &str) -> Control {
     let mut control = Control::default();
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -359,6 +363,10 @@ pub fn control(text: &str) -> Control {
             control.ended = true;
         } else if let Some(bytes) = line.strip_prefix("output ").and_then(|bytes| bytes.parse().ok()) {
             control.output = Some(bytes);
+        } else if let Some(bytes) = line.strip_prefix("core ").and_then(|bytes| bytes.parse().ok()) {
+            control.core = Some(bytes);
+        } else if let Some(words) = line.strip_prefix("shortage ") {
+            control.shortage = Some(words.to_string());
         } else if let Some(address) = line.strip_prefix("address ") {
             control.address = Some(address.to_string());
         } else if let Some(kib) = line.strip_prefix("memory ").and_then(|kib| kib.parse().ok()) {

@@ -9,6 +9,7 @@ mod stdin;
 mod times;
 mod stream;
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use formats::console::{self, Control, End};
@@ -82,6 +83,10 @@ pub struct BootRun {
     pub oops: Option<String>,
     /// What the console showed.
     pub console: Vec<u8>,
+    /// The core file of the program, if it crashed.
+    pub core: Option<PathBuf>,
+    /// What the kernel said when it ended the program for want of memory.
+    pub shortage: Option<String>,
 }
 
 impl BootRun {
@@ -104,6 +109,8 @@ impl BootRun {
             total_s: 0.0,
             oops: None,
             console: Vec::new(),
+            core: None,
+            shortage: None,
         }
     }
 }
@@ -163,6 +170,7 @@ fn write_files(shell: &Shell, machine: &Machine, prepared: &Prepared) -> Result<
     if let (Some(link), Some((socket, _))) = (files.debugger(), &hardware.debugger) {
         workdir::link(socket, &link)?;
     }
+    workdir::remove_file(&files.core())?;
     // Whether the guest is up is read from there: the last boot's must be gone.
     workdir::write_atomic(&files.control(), b"")?;
     Ok(cmd)
@@ -195,12 +203,19 @@ fn judge(
     if let Some(what) = control.failed.first() {
         return Err(fail(Class::Boot, format!("the guest failed: {what}")).log(files.console()).into());
     }
+    // What did not arrive whole is nothing that a debugger reads.
+    let is_whole = control.core == Some(streamed.core.len() as u64);
+    let core = (matches!(outcome, Outcome::Signaled(_)) && is_whole).then(|| files.core());
+    if let Some(path) = &core {
+        workdir::write_atomic(path, &streamed.core)?;
+    }
     let seconds = |time: Duration| time.as_secs_f64();
     let first_output_s = streamed.output_times.map(|(first, _)| seconds(first));
     let output_s = streamed.output_times.map(|(first, last)| seconds(last - first));
     let ready_s = streamed.ready.map(|time| time.as_secs_f64());
     let total_s = streamed.total.as_secs_f64();
-    Ok(BootRun { outcome, ends, first_output_s, output_s, ready_s, total_s, oops, console: streamed.console })
+    let (shortage, console) = (control.shortage, streamed.console);
+    Ok(BootRun { outcome, ends, first_output_s, output_s, ready_s, total_s, oops, console, core, shortage })
 }
 
 /// Whether all that programs wrote arrived. Error (class `Boot`): some of it was lost.

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod share;
 pub mod debug;
+pub mod crash;
 pub mod doctor;
 pub mod inspect;
 pub mod templates;

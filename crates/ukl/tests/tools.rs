@@ -114,8 +114,8 @@ fn gdb_opens_the_core_dump_of_a_program_in_the_kernel() {
     let ask = ["bt", "print answer", "print kept", "print/x $r12", "print $_siginfo.si_signo", "info threads"];
     let said = post_mortem(dir.path(), &gdb, &text, "app", &image.dir.vmlinux(), &ask);
     for wanted in [
-        " in deepest (depth=2) at ./tool.c:24",
-        " in middle (depth=1) at ./tool.c:30",
+        " in deepest (depth=2) at ./tool.c:27",
+        " in middle (depth=1) at ./tool.c:44",
         " in main (argc=2, ",
         "$1 = 4713",
         "$2 = 32",
@@ -207,7 +207,7 @@ fn gdb_stops_in_the_program_and_in_the_kernel_under_the_names_of_the_sources() {
     assert_eq!(done.code, Some(0), "{done:?}");
     for wanted in [
         "_start in section .ukl.text",
-        "#0  middle (depth=1) at ./tool.c:30",
+        "#0  middle (depth=1) at ./tool.c:40",
         "in main (argc=2, ",
         " = 1\n",
         " = 31\n",
@@ -275,4 +275,32 @@ fn an_editor_starts_the_guest_and_attaches() {
     );
     server.wait().unwrap();
     world.nothing_is_left();
+}
+
+#[test]
+fn a_crash_says_where_in_both_modes_and_in_the_background() {
+    if tool("gdb").is_none() {
+        return;
+    }
+    let (world, image, folder) = ready();
+    let crashed = |words: &[&str]| world.ukl(&[&["run", "--accel", "tcg", "--out", &folder], words].concat());
+    let deepest = ["#0  deepest (depth=2) at ./tool.c:27", "#1  middle (depth=1) at ./tool.c:44", " main (argc=2, "];
+    for mode in [&["--", "crash"][..], &["--twin", "--", "crash"]] {
+        let done = crashed(mode);
+        done.fails(139, &["`tool` was killed by signal 11", "  core    "]).fails(139, &deepest);
+        assert!(image.dir.run().core().metadata().unwrap().len() < 2 << 20);
+    }
+    crashed(&["--", "abort"]).fails(134, &["killed by signal 6", " abort ", " middle (depth=1) at ./tool.c:41"]);
+    let json = crashed(&["--json", "--", "crash"]).json();
+    let frames = json["result"]["run"]["frames"].as_array().unwrap().clone();
+    assert!(frames.iter().any(|frame| frame.as_str().unwrap().contains("deepest (depth=2)")), "{json}");
+    // A good end leaves none, and neither does a signal that dumps nothing.
+    crashed(&[]).fails(7, &[]);
+    assert!(!image.dir.run().core().exists());
+    let told = crashed(&["--memory", "64M", "--", "memory"]);
+    told.fails(137, &["killed by signal 9", "the guest's memory was full", "--memory"]);
+    world.ukl(&["run", "-d", "--name", "broken", "--accel", "tcg", "--out", &folder, "--", "crash"]);
+    world.waits_for("broken", "signal 11");
+    let said = world.ukl(&["logs", "broken"]).out;
+    assert!(said.contains("crashed:\n") && said.contains("  #0  deepest (depth=2) at ./tool.c:27"), "{said}");
 }

@@ -272,6 +272,11 @@ impl RunDir {
         self.root.join("control.log")
     }
 
+    /// The core file of a program that crashed.
+    pub fn core(&self) -> PathBuf {
+        self.root.join("core")
+    }
+
     /// The RAM disk, when the image's own does not do.
     pub fn initrd(&self) -> PathBuf {
         self.parts.join("run.cpio")

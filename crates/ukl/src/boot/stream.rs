@@ -26,6 +26,8 @@ pub(super) struct Streamed {
     pub(super) serial: Vec<u8>,
     /// How many bytes came through the programs' own port.
     pub(super) output: u64,
+    /// The core file that came behind them.
+    pub(super) core: Vec<u8>,
     pub(super) control: String,
     pub(super) errors: Vec<u8>,
     pub(super) status: ExitStatus,
@@ -71,6 +73,9 @@ const LONG_UP: Duration = Duration::from_secs(2);
 /// What is kept in memory of the console of a guest in the background: more than any report of a panic.
 const CONSOLE_END: usize = 1 << 18;
 
+/// Init keeps less.
+const CORE_MAX: u64 = 64 << 20;
+
 /// How often the clock, the control port and Ctrl-C are looked at while the guest is silent.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -115,6 +120,7 @@ pub(super) fn run(shell: &Shell, cmd: &Cmd, machine: &Machine) -> Result<Streame
         console: watch.console,
         serial: watch.serial,
         output: watch.received,
+        core: watch.core,
         control: watch.control_text,
         errors: errors.join().unwrap_or_default(),
         status,
@@ -184,6 +190,7 @@ struct Watch {
     /// The kernel's line that has no end yet.
     line: Vec<u8>,
     received: u64,
+    core: Vec<u8>,
     /// Since when there is nothing more to come.
     over: Option<Instant>,
     /// When something arrived last.
@@ -223,6 +230,7 @@ impl Watch {
             serial: Vec::new(),
             line: Vec::new(),
             received: 0,
+            core: Vec::new(),
             over: None,
             arrived: start,
             output_times: None,
@@ -322,8 +330,11 @@ impl Watch {
         if chunk.source == Source::Output {
             // What follows the last byte is there to push the others out of the guest.
             let left = self.said.output.map_or(u64::MAX, |bytes| bytes.saturating_sub(self.received));
-            let bytes = &chunk.bytes[..chunk.bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
+            let (bytes, behind) =
+                chunk.bytes.split_at(chunk.bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
             self.received += bytes.len() as u64;
+            let left = (self.said.core.unwrap_or_default().min(CORE_MAX) as usize).saturating_sub(self.core.len());
+            self.core.extend_from_slice(&behind[..behind.len().min(left)]);
             return self.keep(bytes, Source::Output);
         }
         if !self.has_output {

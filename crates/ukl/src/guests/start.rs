@@ -1,6 +1,8 @@
 //! `ukl run -d`: a process of ours is put beside the new guest, and tells how it fares.
 
 use std::ffi::CString;
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Child;
@@ -73,7 +75,9 @@ fn taken(name: &str, how: &str) -> crate::base::error::Failure {
 fn spawn(dir: &GuestDir, image: &Image, request: &Request, remove: bool) -> Result<Child> {
     let files = dir.run();
     // What the last guest of that name left would be taken for this one's.
-    for old in [files.console(), files.times(), files.control(), files.qemu_line(), dir.record(), dir.debugger()] {
+    for old in
+        [files.console(), files.times(), files.core(), files.control(), files.qemu_line(), dir.record(), dir.debugger()]
+    {
         workdir::remove_file(&old)?;
     }
     workdir::write_atomic(&files.console(), b"")?;
@@ -200,7 +204,9 @@ fn end(dir: &GuestDir, child: &mut Child) {
 }
 
 /// Boots the guest of the folder `dir`, waits for its end and writes it down: the process beside the guest.
-pub fn attend(env: &Env, dir: &GuestDir) -> Result<()> {
+///
+/// What `crashed` says of an image's core file is added to the log.
+pub fn attend(env: &Env, dir: &GuestDir, crashed: &dyn Fn(&Image, &Path) -> String) -> Result<()> {
     let Some(mut record) = record(dir)? else {
         return Err(fail(Class::Usage, format!("no guest in `{}`", dir.root().display())).into());
     };
@@ -208,6 +214,9 @@ pub fn attend(env: &Env, dir: &GuestDir) -> Result<()> {
     write(dir, &record)?;
     let result = super::load(&record).and_then(|image| {
         let run = boot::run_in(env, &image, &record.request, &dir.run());
+        if let Ok(BootRun { core: Some(core), .. }) = &run {
+            File::options().append(true).open(dir.run().console())?.write_all(crashed(&image, core).as_bytes())?;
+        }
         // What ended us from outside ended the guest.
         if run::interrupted() {
             Ok(None)

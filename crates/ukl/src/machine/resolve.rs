@@ -143,6 +143,9 @@ fn words(info: &Info, request: &Request, connection: &Connection, output: Output
     let What::Pid1(args) = &request.what else {
         words.extend(connection.words());
         words.extend(output.word().map(str::to_owned));
+        let is_one = matches!(request.what, What::Program(_) | What::Twin(_));
+        // Only what goes through the port can follow the program's output.
+        words.extend((is_one && output != Output::Console).then(|| "ukl.core=1".to_owned()));
         return Ok(words);
     };
     // Without init nobody watches a port or sets an address.

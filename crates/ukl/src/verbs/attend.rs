@@ -10,6 +10,7 @@ use crate::base::env::Env;
 use crate::base::error::Result;
 use crate::base::workdir::GuestDir;
 use crate::guests;
+use crate::tools::crash;
 
 /// `ukl attend`: the process beside a guest, which `ukl run -d` starts.
 #[derive(Debug, Clone, Args)]
@@ -20,6 +21,11 @@ pub struct AttendArgs {
 
 /// Starts the guest of the folder and stays with it until it ends.
 pub(super) fn attend(env: &Env, args: &AttendArgs) -> Result<Answer> {
-    guests::attend(env, &GuestDir::at(&args.dir))?;
+    let dir = GuestDir::at(&args.dir);
+    guests::attend(env, &dir, &|image, core| {
+        let frames = crash::frames(&env.shell, image, core).unwrap_or_default();
+        let lines: String = frames.iter().map(|frame| format!("  {frame}\n")).collect();
+        format!("crashed:\n{lines}  core    {}\n", core.display())
+    })?;
     Ok(Answer::new("", json!({ "folder": args.dir })))
 }

@@ -18,6 +18,7 @@ use crate::machine::{Accel, MachineKind, Request, What};
 use crate::manifest::{Network, Storage};
 use crate::pipeline::{self, Stage};
 use crate::ship::unpack;
+use crate::tools::crash;
 
 /// `ukl run`.
 #[derive(Debug, Clone, Args)]
@@ -85,8 +86,15 @@ pub(super) fn boot(env: &Env, image: &Image, wanted: &BootOptions, json: bool, s
     let run = boot::run(env, image, &options)?;
     // Whoever interrupted us wants no verdict.
     anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
-    let (code, run) =
-        if env.shell.dry_run { (0, Value::Null) } else { (judge(image, &run, &options)?, describe(&run, &image.dir)) };
+    let (code, run) = if env.shell.dry_run {
+        (0, Value::Null)
+    } else {
+        let code = judge(image, &run, &options)?;
+        let frames = where_it_crashed(env, image, &run);
+        let mut described = describe(&run, &image.dir);
+        described["frames"] = json!(frames);
+        (code, described)
+    };
     let json = json!({ "folder": image.dir.root(), "image": image.info, "stages": stages, "run": run });
     Ok(Answer { text: String::new(), json, code })
 }
@@ -144,6 +152,10 @@ fn judge(image: &Image, run: &BootRun, options: &Request) -> Result<u8> {
         }
         Outcome::NoStatus => {}
     }
+    if let Some(words) = &run.shortage {
+        let memory = options.memory_mib.unwrap_or(image.info.memory_mib);
+        term::say(&format!("  the guest's memory was full ({memory} MiB: `--memory` gives more): {words}"));
+    }
     if let Some(text) = &run.oops {
         term::say(&format!("{} {text}", term::paint("1;31", "a fault in the guest kernel:")));
     }
@@ -158,6 +170,19 @@ fn judge(image: &Image, run: &BootRun, options: &Request) -> Result<u8> {
             Err(failure.log(image.dir.console()).hint(hint).into())
         }
     }
+}
+
+/// Says where the program crashed, if it did; the frames.
+fn where_it_crashed(env: &Env, image: &Image, run: &BootRun) -> Vec<String> {
+    let Some(core) = &run.core else { return Vec::new() };
+    // A core file that gdb does not understand is there all the same.
+    let frames = crash::frames(&env.shell, image, core).unwrap_or_default();
+    for frame in &frames {
+        term::say(&format!("  {frame}"));
+    }
+    let hint = if frames.is_empty() { "; with gdb installed, `ukl run` shows where" } else { "" };
+    term::say(&format!("  core    {}{hint}", core.display()));
+    frames
 }
 
 fn describe(run: &BootRun, dir: &ImageDir) -> Value {
@@ -176,6 +201,7 @@ fn describe(run: &BootRun, dir: &ImageDir) -> Value {
         "total_s": run.total_s,
         "console": String::from_utf8_lossy(&run.console),
         "oops": run.oops,
+        "core": run.core,
         "console_log": dir.console(),
         "qemu_line": dir.qemu_line(),
     })
