@@ -387,6 +387,43 @@ CASE(globals_faulted_in)
 	EXPECT(right);
 }
 
+/* What linkers define; `cargo test --test glibc` compares the list with the linker's own. */
+extern char __executable_start[], __ehdr_start[], __etext[], _etext[], etext[], __tdata_start[], __preinit_array_start[],
+	__preinit_array_end[], __init_array_start[], __init_array_end[], __fini_array_start[], __fini_array_end[],
+	_edata[], edata[], __bss_start[], _end[], end[], __start_named[], __stop_named[];
+extern char __start_nothing[] __attribute__((weak)), __stop_nothing[] __attribute__((weak));
+
+static int named_first __attribute__((section("named"), used)) = 1, named_second __attribute__((section("named"), used)) = 2;
+
+/* An address about whose object the compiler knows nothing. */
+static uintptr_t at(const void *pointer)
+{
+	__asm__("" : "+r"(pointer));
+	return (uintptr_t)pointer;
+}
+
+CASE(globals_bounds)
+{
+	static int zero;
+	int bss = at(__bss_start) <= at(own_bss) && at(own_bss) < at(end);
+
+	say("headers %.3s, first of all %d", __ehdr_start + 1, at(__executable_start) == at(__ehdr_start));
+	say("rodata %d, data %d", at(own_rodata) > at(__ehdr_start), at(own_data) > at(own_rodata));
+	say("text ends %d%d, behind this %d", at(__etext) == at(_etext), at(_etext) == at(etext),
+	    at(etext) > at(globals_bounds));
+	say("arrays %d%d%d", at(__preinit_array_end) >= at(__preinit_array_start),
+	    at(__init_array_end) >= at(__init_array_start), at(__fini_array_end) >= at(__fini_array_start));
+	say("data ends %d, behind it %d", at(_edata) == at(edata), at(own_data) < at(edata));
+	say("zeros behind data %d, all %d%d", at(edata) <= at(__bss_start), bss, at(__bss_start) <= at(&zero));
+	say("the end %d, in front of the heap %d", at(_end) == at(end), at(end) <= at(sbrk(0)));
+	say("thread-local %d", at(__tdata_start) > at(__ehdr_start) && at(__tdata_start) < at(end));
+	say("named %d: %d, %d, nothing %d", (int)(__stop_named - __start_named), named_first, named_second,
+	    at(__start_nothing) == 0 && at(__stop_nothing) == 0);
+	EXPECT(!memcmp(__ehdr_start, "\177ELF", 4) && __stop_named - __start_named == sizeof(int[2]));
+	EXPECT(at(__start_named) == at(&named_first) || at(__start_named) == at(&named_second));
+	EXPECT(bss && at(edata) <= at(__bss_start) && at(own_data) < at(edata) && at(etext) > at(globals_bounds));
+}
+
 CASE(globals_unmap)
 {
 	EXPECT(munmap(own_bss + PAGE, PAGE) == 0);
@@ -436,5 +473,5 @@ CASE(globals_shared_mapping)
 	say("%s", own_data);
 }
 
-FAMILY(globals, T(globals_protect), T(globals_advise), T(globals_advise_data), T(globals_faulted_in), T(globals_unmap), T(globals_fork),
-       T(globals_fresh_after_exec), T(globals_shared_mapping));
+FAMILY(globals, T(globals_protect), T(globals_advise), T(globals_advise_data), T(globals_faulted_in), T(globals_bounds),
+       T(globals_unmap), T(globals_fork), T(globals_fresh_after_exec), T(globals_shared_mapping));

@@ -13,6 +13,7 @@ pub mod trigger;
 pub mod unprefix;
 mod arch;
 pub mod sites;
+pub mod halts;
 // What the guest is made of.
 pub mod bzimage;
 pub mod ext4;

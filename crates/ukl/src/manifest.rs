@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 pub use fields::{kernel_source, memory_mib, name, port};
-pub use load::{from_files, from_folder, from_program, load};
+pub use load::{from_files, from_folder, from_program, load, set_libc};
 pub use net::{ip, net, Address, Ip, Net, Network, QUEUES_MAX};
 pub use raw::schema;
 pub use storage::{Disk, Share, Storage};
@@ -23,10 +24,28 @@ pub use storage::{Disk, Share, Storage};
 pub type Condition = (String, String);
 
 /// Which C library the program is linked with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Libc {
     /// musl from the distribution's source package, unmodified.
     Musl,
+    /// glibc as the distribution built it, with its C++ library.
+    Glibc,
+}
+
+impl Libc {
+    /// As manifests and options name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Libc::Musl => "musl",
+            Libc::Glibc => "glibc",
+        }
+    }
+
+    /// The one of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Libc::Musl, Libc::Glibc].into_iter().find(|libc| libc.name() == name)
+    }
 }
 
 /// Whose `malloc` the program is linked with.
@@ -170,7 +189,7 @@ pub struct Manifest {
     pub compiler: String,
     /// Extra compiler flags.
     pub cflags: Vec<String>,
-    /// Libraries: `m`, `pthread` (looked up in the sysroot) or paths of archives.
+    /// Libraries by name (`m`; with glibc any static one of the host) or paths of archives.
     pub libs: Vec<String>,
     /// The C library.
     pub libc: Libc,

@@ -19,13 +19,13 @@ use crate::kernel::config::{self, Configured};
 use crate::kernel::exports::{self, Exports, Side};
 use crate::kernel::patch::{self, PatchedSource};
 use crate::kernel::vmlinux::{self, Progress};
-use crate::manifest::{Malloc, Manifest};
+use crate::manifest::{Libc, Malloc, Manifest};
 use crate::program::archive::{self, AppArchive};
 use crate::program::build;
 use crate::program::compile;
+use crate::program::libc::{self, musl};
 use crate::program::link::{self, Linked};
 use crate::program::malloc;
-use crate::program::musl;
 use crate::program::prefix::{self, Prefixed};
 use crate::program::toolchain::{self, Toolchain};
 use crate::program::userland::Userland;
@@ -115,7 +115,7 @@ impl Walk<'_> {
         }
         let find = || Ok(Made::found(toolchain::find(&env.shell, &self.manifest.compiler)?));
         let toolchain = self.clock.stage("toolchain", find)?.value;
-        let sysroot = self.clock.stage("sysroot", || musl::build(env, &toolchain))?;
+        let sysroot = self.clock.stage("sysroot", || libc::build(env, &toolchain, self.manifest.libc))?;
         let exported = match exports::wanted(self.manifest) {
             true => Some(self.exports(&toolchain)?),
             false => None,
@@ -192,7 +192,17 @@ impl Walk<'_> {
         let Manifest { name, trigger, args, env: variables, storage, .. } = manifest;
         let startup = Startup::of_image(name, trigger, args, variables, storage);
         let started_by = clock.stage("trigger", || trigger::build(env, &kernel, dir))?;
-        let initrd = clock.stage("initrd", || initrd::build(env, &userland, &started_by, manifest, dir, &startup))?;
+        let initrd = clock.stage("initrd", || {
+            // The guest's own programs are musl's: they are small.
+            let own = match userland.sysroot.libc {
+                Libc::Musl => Made::found(userland.value.clone()),
+                Libc::Glibc => {
+                    let toolchain = toolchain.clone();
+                    musl::build(env, &toolchain)?.map(|sysroot| Userland { toolchain, sysroot })
+                }
+            };
+            Ok(initrd::build(env, &own, &started_by, manifest, dir, &startup)?.behind(&own))
+        })?;
         let (archive, patched, configured) = (&archive.value, &patched.value, &configured.value);
         let parts = Parts { manifest, toolchain, archive, patched, configured, kernel: &kernel, initrd: &initrd };
         if env.shell.dry_run {

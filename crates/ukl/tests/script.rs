@@ -66,7 +66,7 @@ fn reused(image: &Path, dir: &Path) -> Vec<(&'static str, PathBuf)> {
 }
 
 fn c_library() -> PathBuf {
-    userland::find(&env(), "gcc").unwrap().value.sysroot.dir
+    userland::find(&env(), "gcc", ukl::manifest::Libc::Musl).unwrap().value.sysroot.dir
 }
 
 /// Runs the script in `dir`; what it makes is below `out` there.

@@ -19,8 +19,8 @@ use ukl::pipeline::{self, Clock};
 use ukl::program::archive::{self, AppArchive};
 use ukl::program::build;
 use ukl::program::compile::{self, Objects};
+use ukl::program::libc::musl;
 use ukl::program::link::{self, Linked};
-use ukl::program::musl;
 use ukl::program::prefix::{self, Prefixed};
 use ukl::program::toolchain;
 use ukl::program::userland::{self, Userland};
@@ -38,7 +38,7 @@ fn tools(compiler: &str) -> Option<&'static Made<Userland>> {
             eprintln!("skip: {compiler} is not installed");
             return None;
         }
-        Some(userland::find(&env(), compiler).unwrap())
+        Some(userland::find(&env(), compiler, ukl::manifest::Libc::Musl).unwrap())
     };
     cell.get_or_init(make).as_ref()
 }
@@ -161,7 +161,7 @@ fn the_sysroot_is_complete_and_found_again() {
 fn a_dry_run_of_everything_leaves_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let env = Env { shell: Shell::dry(), cache: Cache::at(temp.path().join("cache")) };
-    let userland = userland::find(&env, "gcc").unwrap();
+    let userland = userland::find(&env, "gcc", ukl::manifest::Libc::Musl).unwrap();
     assert!(userland.pending);
     let manifest = manifest::load(&example("signals")).unwrap();
     let dir = ImageDir::at(temp.path().join("out"));
@@ -241,11 +241,11 @@ fn builds_and_dry_runs_in_one_process_know_nothing_of_one_another() {
 #[test]
 fn every_system_call_of_musl_is_a_marked_site() {
     with_each(|tools| {
-        let libc = workdir::read(&tools.userland.sysroot.lib("libc.a")).unwrap();
+        let libc = workdir::read(&tools.userland.sysroot.library("c").unwrap()).unwrap();
         let members = formats::ar::read(&libc).unwrap();
         let sites = |range: &std::ops::Range<usize>| formats::sites::find(&libc[range.clone()]).unwrap().len();
         let marked: usize = members.iter().map(|member| sites(&member.range)).sum();
-        let text = disassemble(&tools.userland.sysroot.lib("libc.a"));
+        let text = disassemble(&tools.userland.sysroot.library("c").unwrap());
         assert!(marked > 500, "{marked}");
         assert_eq!(instructions(&text, "syscall"), marked);
         assert_eq!(["hlt", "sysenter", "int    $0x80"].map(|name| instructions(&text, name)), [0, 0, 0]);
@@ -417,8 +417,8 @@ fn bad_programs_are_refused_with_the_reason() {
     let twice = ("b.c", "int f(void) { return 1; }\n");
     expect(&[main, twice, ("c.c", twice.1)], &["`f` is defined more than once: in `b.c.o`, `c.c.o`"]);
     expect(&[("only.c", "int f;\n")], &["undefined symbol `main`, wanted by `crt1.o`"]);
-    let (text, _) = refused(&tools, &[main], |manifest| manifest.libs.push("z".to_owned()));
-    assert!(text.contains("library `z` is not part of the C library"), "{text}");
+    let (text, _) = refused(&tools, &[main], |manifest| manifest.libs.push("no-such".to_owned()));
+    assert!(text.contains("library `no-such` is not part of the C library"), "{text}");
     let (text, _) = refused(&tools, &[main], |manifest| manifest.sources.push(manifest.dir.join("gone.o")));
     assert!(text.contains("gone.o` does not exist"), "{text}");
 }

@@ -47,6 +47,12 @@ fn fail(compiler: &str, dir: &Path, script: &str) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
+/// [`succeed`], with glibc.
+fn with_glibc(dir: &Path, script: &str) -> String {
+    let env = format!("eval \"$('{UKL}' env --libc glibc --prefix \"$PWD/root\")\"\n{script}");
+    succeed("gcc", dir, &env)
+}
+
 /// The program that `ukl cc` linked, on its way into the kernel.
 fn program(path: &Path, out: &Path) -> Program {
     let env = env();
@@ -107,6 +113,75 @@ fn what_cannot_be_is_refused_in_words() {
     assert!(text.contains("`libx.so.1` is a shared library"), "{text}");
     let text = fail("gcc", dir, "gcc main.c -o foreign\n${CC% cc} build foreign");
     assert!(text.contains("foreign` was not linked by `ukl cc`"), "{text}");
+}
+
+#[test]
+fn a_probe_says_what_the_build_will_find() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    write(dir, "main.c", "int main(void) { return 0; }\n");
+    // The host has it, for glibc.
+    for output in ["conftest", "prog"] {
+        let text = fail("gcc", dir, &format!("$CC -o {output} main.c -lanl -L/usr/lib/x86_64-linux-gnu"));
+        assert!(text.contains("cannot find -lanl") && text.contains("`libc = \"glibc\"` takes it"), "{text}");
+    }
+    let clones = "__attribute__((target_clones(\"avx2\", \"default\"))) int g(int x) { return x * 3; }\n\
+        int main(int c, char **v) { return g(c) - 3; }\n";
+    write(dir, "clones.c", clones);
+    write(dir, "nested.c", "int main(int c, char **v) {\n\tint f(int x) { return x + c; }\n\tint (*volatile p)(int) = f;\n\treturn p(1);\n}\n");
+    for output in ["conftest", "prog"] {
+        let text = fail("gcc", dir, &format!("$CC -c clones.c\n$CC -o {output} clones.o"));
+        let parts = ["`g` is chosen by a resolver (IFUNC), in `clones.o`", "blame   app"];
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        let text = fail("gcc", dir, &format!("$CC -c nested.c\n$CC -o {output} nested.o"));
+        assert!(text.contains("`nested.o` needs an executable stack"), "{text}");
+        assert!(!dir.join(output).exists());
+    }
+    let text = fail("gcc", dir, "$CC -fopenmp -c main.c");
+    assert!(text.contains("libgomp, is made for glibc") && text.contains("blame   usage"), "{text}");
+    let said = succeed("gcc", dir, "$CC -dumpmachine\n$CC --print-multiarch\n$CC -print-file-name=libanl.a\n");
+    assert_eq!(said, "x86_64-linux-musl\nx86_64-linux-musl\nlibanl.a\n");
+}
+
+#[test]
+fn with_glibc_languages_and_libraries_of_the_host_are_at_hand() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let parallel = "#include <omp.h>\n#include <stdio.h>\nint main(void) {\n\tlong sum = 0;\n\
+        #pragma omp parallel for reduction(+ : sum) num_threads(4)\n\tfor (int i = 0; i < 1000; i++) sum += i;\n\
+        \tprintf(\"%ld\\n\", sum);\n}\n";
+    write(dir, "parallel.c", parallel);
+    assert_eq!(
+        with_glibc(dir, "$CC -fopenmp -c parallel.c\n$CC -fopenmp -o parallel parallel.o\n./parallel\n"),
+        "499500\n"
+    );
+    program(&dir.join("parallel"), &dir.join("out1"));
+    assert_eq!(with_glibc(dir, "$CC -dumpmachine\n"), "x86_64-linux-gnu\n");
+    let thrower =
+        "#include <stdexcept>\n#include <cstdio>\nint main() {\n\ttry { throw std::runtime_error(\"thrown\"); }\n\
+        \tcatch (const std::exception &e) { std::puts(e.what()); }\n}\n";
+    write(dir, "thrower.cc", thrower);
+    for (tool, script, out) in [
+        ("g++", "$CXX -c thrower.cc\n$CXX -o thrower thrower.o\n./thrower\n", "thrown\n"),
+        ("gfortran", "echo \"print '(I0)', 6\nend\" > six.f90\n$FC -o thrower six.f90\n./thrower\n", "6\n"),
+    ] {
+        if toolchain::which(tool).is_none() {
+            eprintln!("skip: {tool} is not installed");
+            continue;
+        }
+        assert_eq!(with_glibc(dir, script), out);
+        program(&dir.join("thrower"), &dir.join(tool));
+    }
+    if toolchain::which("pkg-config").is_none() || !Path::new("/usr/include/zlib.h").exists() {
+        eprintln!("skip: pkg-config or zlib1g-dev is not installed");
+        return;
+    }
+    write(dir, "z.c", "#include <stdio.h>\n#include <zlib.h>\nint main(void) { return puts(zlibVersion()) == EOF; }\n");
+    let said =
+        with_glibc(dir, "$CC -o z z.c $($PKG_CONFIG --cflags --libs zlib)\n./z\n$PKG_CONFIG --modversion zlib\n");
+    let (first, second) = said.split_once('\n').unwrap();
+    assert_eq!(first, second.trim_end());
+    program(&dir.join("z"), &dir.join("out2"));
 }
 
 #[test]

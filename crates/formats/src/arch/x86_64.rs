@@ -11,6 +11,11 @@ pub const NATIVE: [u8; 12] = [0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0, 0x0f,
 /// A site as linked into the kernel: `lea 5(%rip),%rcx; jmp entry`; the jump's operand is left to a relocation.
 pub const CALL: [u8; 12] = [0x48, 0x8d, 0x0d, 5, 0, 0, 0, 0xe9, 0, 0, 0, 0];
 
+/// `hlt`.
+pub(crate) const HALT: u8 = 0xf4;
+/// No instruction of 64-bit mode: an invalid opcode, hence SIGILL.
+pub(crate) const UNDEFINED: u8 = 0x06;
+
 /// The jump's operand within [`CALL`].
 pub(crate) const OPERAND: u64 = 8;
 

@@ -9,8 +9,10 @@ pub struct Target {
     pub musl: &'static str,
     /// Where the distribution keeps headers that are not the same everywhere.
     pub headers: &'static str,
+    /// Where it keeps libraries.
+    pub libraries: &'static str,
     /// The flags of every compilation; each is a condition of running inside the kernel, not an optimisation.
-    pub flags: [&'static str; 9],
+    pub flags: [&'static str; 8],
     /// The word for the kernel's `make`.
     pub kernel_word: &'static str,
     /// The kernel's folder for it below `arch`.
@@ -44,6 +46,7 @@ pub const TARGET: Target = Target {
     triple: "x86_64-unknown-linux-gnu",
     musl: "x86_64",
     headers: "/usr/include/x86_64-linux-gnu",
+    libraries: "/usr/lib/x86_64-linux-gnu",
     flags: [
         // An interrupt at privilege level 0 pushes its frame right below the stack pointer.
         "-mno-red-zone",
@@ -56,8 +59,6 @@ pub const TARGET: Target = Target {
         "-mstack-protector-guard=tls",
         "-mstack-protector-guard-reg=fs",
         "-mstack-protector-guard-offset=40",
-        // Nothing unwinds through these sections, and the partial link drops them.
-        "-fno-asynchronous-unwind-tables",
     ],
     kernel_word: "ARCH=x86_64",
     kernel_folder: "x86",

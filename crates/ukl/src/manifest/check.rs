@@ -21,7 +21,7 @@ pub(super) const MEMORY_MIB: u32 = 128;
 const CPUS_MAX: u32 = 64;
 /// What the image itself puts into the guest.
 const RESERVED: [&str; 4] = ["/init", "/twin", "/etc/ukl/command", "/etc/ukl/mounts"];
-const EXTENSIONS: [&str; 8] = ["c", "cc", "cpp", "cxx", "s", "S", "o", "a"];
+const EXTENSIONS: [&str; 9] = ["c", "cc", "cpp", "cxx", "C", "s", "S", "o", "a"];
 
 /// A value that cannot be used: where it stands and why.
 #[derive(Debug)]
@@ -46,6 +46,7 @@ fn bad<T>(path: &[&str], text: impl Into<String>) -> Checked<T> {
 /// Checks everything that `raw` says; `dir` (absolute) is the manifest's folder.
 pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
     let sources = sources(&raw, dir)?;
+    let libc = libc(raw.libc, &sources)?;
     let folder = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let name = match &raw.name {
         Some(name) => at(&["name"], fields::name(name))?,
@@ -83,9 +84,7 @@ pub(super) fn check(raw: RawManifest, dir: &Path) -> Checked<Manifest> {
         compiler: compiler(raw.compiler.as_deref(), dir)?,
         cflags: raw.cflags,
         libs: libs(&raw.libs, dir, raw.build.is_empty())?,
-        libc: match raw.libc {
-            None | Some(RawLibc::Musl) => Libc::Musl,
-        },
+        libc,
         malloc: match raw.malloc {
             None | Some(RawMalloc::Libc) => Malloc::Libc,
             Some(RawMalloc::Mimalloc) => Malloc::Mimalloc,
@@ -124,6 +123,30 @@ fn sources(raw: &RawManifest, dir: &Path) -> Checked<Vec<PathBuf>> {
         paths.push(path);
     }
     Ok(paths)
+}
+
+/// Endings of C++ sources.
+const CXX: [&str; 4] = ["cc", "cpp", "cxx", "C"];
+
+/// The C library; that of C++ programs is glibc, for which the C++ library is compiled.
+fn libc(raw: Option<RawLibc>, sources: &[PathBuf]) -> Checked<Libc> {
+    let asked = raw.map(|raw| match raw {
+        RawLibc::Musl => Libc::Musl,
+        RawLibc::Glibc => Libc::Glibc,
+    });
+    at(&["libc"], libc_for(asked, sources))
+}
+
+/// The C library for `sources` when `asked` is wanted. The error is a lower-case fragment.
+pub(super) fn libc_for(asked: Option<Libc>, sources: &[PathBuf]) -> Result<Libc, String> {
+    let is_cxx = |path: &&PathBuf| path.extension().and_then(|e| e.to_str()).is_some_and(|e| CXX.contains(&e));
+    match (asked, sources.iter().find(is_cxx)) {
+        (Some(Libc::Musl), Some(source)) => {
+            let name = source.file_name().unwrap_or_default().to_string_lossy();
+            Err(format!("`{name}` is C++, whose library is compiled for glibc: `libc = \"glibc\"`"))
+        }
+        (asked, source) => Ok(asked.unwrap_or(if source.is_some() { Libc::Glibc } else { Libc::Musl })),
+    }
 }
 
 /// The executable: in the project's folder, or below the source trees that are fetched.

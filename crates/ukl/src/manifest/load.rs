@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::check::{check, Bad};
+use super::check::{check, libc_for, Bad};
 use super::raw::RawManifest;
-use super::Manifest;
+use super::{Libc, Manifest};
 use crate::base::error::{fail, nearest, Class, Result};
 use crate::base::term;
 use crate::base::workdir;
@@ -91,6 +91,12 @@ pub fn from_program(program: &Path) -> Result<Manifest> {
         ..RawManifest::default()
     };
     check(raw, &dir).map_err(|bad| fail(Class::Usage, bad.text).into())
+}
+
+/// Gives a manifest another C library. The error is a lower-case fragment.
+pub fn set_libc(manifest: &mut Manifest, libc: Libc) -> std::result::Result<(), String> {
+    manifest.libc = libc_for(Some(libc), &manifest.sources)?;
+    Ok(())
 }
 
 /// A name for an image made of a file's name.

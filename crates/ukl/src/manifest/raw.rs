@@ -40,10 +40,10 @@ pub(super) struct RawManifest {
     /// Further flags for the compiler.
     #[serde(default)]
     pub cflags: Vec<String>,
-    /// Libraries: `m` for libm, or the path of an archive.
+    /// Libraries: `m` for libm, with glibc any static library of the host, or the path of an archive.
     #[serde(default)]
     pub libs: Vec<String>,
-    /// The C library. Default: `musl`.
+    /// The C library. Default: `musl`, with C++ sources `glibc`.
     pub libc: Option<RawLibc>,
     /// Whose `malloc` the program gets. Default: the C library's own.
     pub malloc: Option<RawMalloc>,
@@ -178,8 +178,10 @@ pub(super) enum RawMalloc {
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "Libc")]
 pub(super) enum RawLibc {
-    /// musl, unmodified.
+    /// musl, unmodified, compiled for the kernel.
     Musl,
+    /// glibc and the C++ library as the distribution compiled them.
+    Glibc,
 }
 
 /// One file or folder for the initial RAM disk.

@@ -8,7 +8,8 @@ use crate::base::plan::{Made, Plan};
 use crate::base::run::{Cmd, Output};
 use crate::base::stamp::{self, Inputs};
 use crate::base::workdir::{self, ImageDir};
-use crate::manifest::{Malloc, Manifest};
+use crate::manifest::{Libc, Malloc, Manifest};
+use crate::program::libc::glibc;
 use crate::program::malloc;
 use crate::program::userland::Userland;
 use crate::program::wrapper::{self, Record, Tools};
@@ -106,7 +107,7 @@ impl Build<'_> {
         }
         let jobs = std::thread::available_parallelism().map_or(1, |n| n.get());
         let mut variables = wrapper::environment(self.tools, Some(&self.prefix))?;
-        variables.push(("CFLAGS", flags.join(" ")));
+        variables.extend([("CFLAGS", flags.join(" ")), ("CXXFLAGS", flags.join(" "))]);
         variables.extend([("LDFLAGS", String::new()), ("MAKEFLAGS", format!("-j{jobs}"))]);
         if self.manifest.malloc == Malloc::Mimalloc {
             variables.push((malloc::VARIABLE, malloc::MIMALLOC.to_owned()));
@@ -134,20 +135,25 @@ impl Build<'_> {
             return Ok(());
         }
         let words: Vec<_> = cmd.words().map(|word| word.to_string_lossy()).collect();
-        let failure = cause(&format!("build command `{}` failed", words.join(" ")), &text, &output);
+        let libc = self.tools.userland.sysroot.libc;
+        let failure = cause(&format!("build command `{}` failed", words.join(" ")), &text, &output, libc);
         Err(failure.command(cmd.display()).log(&self.log).into())
     }
 }
 
 /// Why a compiler or a build gave up: whose fault, and what it said.
-pub(crate) fn cause(what: &str, text: &str, output: &Output) -> Failure {
-    match formats::makelog::root_cause(text) {
+pub(crate) fn cause(what: &str, text: &str, output: &Output, libc: Libc) -> Failure {
+    let failure = match formats::makelog::root_cause(text) {
         Some(cause) => {
             let class = if cause.host { Class::Host } else { Class::App };
             fail(class, format!("{what}\n    {}", cause.lines.join("\n    ")))
         }
         // Killed, or silent.
         None => fail(Class::App, format!("{what} ({})", output.status)),
+    };
+    match glibc::wanted(text).filter(|_| libc == Libc::Musl) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
 

@@ -42,7 +42,7 @@ pub fn compile(env: &Env, userland: &Made<Userland>, manifest: &Manifest, dir: &
         output: Objects { files: jobs.iter().map(|job| job.output().to_owned()).collect() },
     };
     plan.carry_out(&env.shell, |objects, _| {
-        let outcomes = in_parallel(&todo, |todo| todo.carry_out(&env.shell, &manifest.dir, key.as_ref()));
+        let outcomes = in_parallel(&todo, |todo| todo.carry_out(&env.shell, manifest, key.as_ref()));
         let outcomes = outcomes.into_iter().collect::<Result<Vec<_>>>()?;
         let log = dir.log("compile");
         let text: String = outcomes.iter().map(|outcome| outcome.log.as_str()).collect();
@@ -103,16 +103,13 @@ pub fn jobs(manifest: &Manifest, dir: &ImageDir) -> Result<Vec<Job>> {
 fn job(manifest: &Manifest, source: &Path, stage: &Path) -> Result<Job> {
     let shown = source.strip_prefix(&manifest.dir).unwrap_or(source);
     match source.extension().and_then(|e| e.to_str()) {
-        Some("c" | "S" | "s") => Ok(Job::Compile { source: shown.to_owned(), object: stage.join(object_name(shown)) }),
-        Some("o" | "a") => Ok(Job::Take(source.to_owned())),
-        Some("cc" | "cpp" | "cxx" | "C") => {
-            let text = format!("C++ is not compiled from `sources`: `{}`", shown.display());
-            let hint = "a build command can, without the standard library: see examples/cpp and docs/servers.md";
-            Err(fail(Class::App, text).hint(hint).into())
+        Some("c" | "S" | "s" | "cc" | "cpp" | "cxx" | "C") => {
+            Ok(Job::Compile { source: shown.to_owned(), object: stage.join(object_name(shown)) })
         }
+        Some("o" | "a") => Ok(Job::Take(source.to_owned())),
         _ => {
-            let text = format!("`{}` is neither C nor assembler, object or archive", shown.display());
-            Err(fail(Class::App, text).hint("sources end in .c, .S, .s, .o or .a").into())
+            let text = format!("`{}` is neither C, C++ nor assembler, object or archive", shown.display());
+            Err(fail(Class::App, text).hint("sources end in .c, .cc, .cpp, .cxx, .C, .S, .s, .o or .a").into())
         }
     }
 }
@@ -134,7 +131,7 @@ pub fn compiler(Userland { toolchain, sysroot }: &Userland, manifest: &Manifest)
     flags.extend(manifest.cflags.iter().cloned());
     // The same sources give the same bytes, wherever project and cache lie.
     flags.push(format!("-ffile-prefix-map={}=.", manifest.dir.display()));
-    flags.push(format!("-ffile-prefix-map={}=/musl", sysroot.dir.display()));
+    flags.push(format!("-ffile-prefix-map={}=/{}", sysroot.dir.display(), sysroot.libc.name()));
     // Last, so that no flag of the program undoes them.
     flags.extend(sysroot.cflags(toolchain));
     Cmd::new(&toolchain.cc).args(&flags).cwd(&manifest.dir).env("LC_ALL", "C")
@@ -181,7 +178,7 @@ fn with_command(key: &Inputs, cmd: &Cmd) -> Inputs {
 }
 
 impl Todo<'_> {
-    fn carry_out(&self, shell: &Shell, cwd: &Path, key: Option<&Inputs>) -> Result<Outcome> {
+    fn carry_out(&self, shell: &Shell, manifest: &Manifest, key: Option<&Inputs>) -> Result<Outcome> {
         let (Job::Compile { source, object }, Some(cmd)) = (self.job, &self.cmd) else {
             let failure = fail(Class::App, format!("`{}` does not exist", self.job.output().display()));
             let failure = failure.hint("the manifest's build commands have to make it");
@@ -195,14 +192,15 @@ impl Todo<'_> {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let log = format!("$ {}\n{said}", cmd.display());
         if !output.status.success() {
-            let failure = cause(&format!("`{}` does not compile", source.display()), &said, &output);
+            let failure = cause(&format!("`{}` does not compile", source.display()), &said, &output, manifest.libc);
             return Ok(Outcome { log, failure: Some(failure.command(cmd.display())) });
         }
         if !said.is_empty() {
             term::say(said.trim_end());
         }
         // What it includes is known only now.
-        if let Some(after) = key.and_then(|key| deps::inputs(&with_command(key, cmd), cwd, source, &depfile)) {
+        if let Some(after) = key.and_then(|key| deps::inputs(&with_command(key, cmd), &manifest.dir, source, &depfile))
+        {
             stamp::write(object, after.key())?;
         }
         Ok(Outcome { log, failure: None })

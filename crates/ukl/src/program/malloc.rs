@@ -8,8 +8,8 @@ use crate::base::error::{fail, Class, Result};
 use crate::base::plan::Made;
 use crate::base::run::Cmd;
 use crate::base::workdir;
-use crate::manifest::Malloc;
-use crate::program::musl::Sysroot;
+use crate::manifest::{Libc, Malloc};
+use crate::program::libc::musl;
 use crate::program::userland::Userland;
 use crate::supply::debian;
 
@@ -44,6 +44,10 @@ pub fn with(env: &Env, userland: Made<Userland>, malloc: Malloc) -> Result<Made<
     if malloc == Malloc::Libc {
         return Ok(userland);
     }
+    if userland.sysroot.libc == Libc::Glibc {
+        let text = "`malloc = \"mimalloc\"` is for musl: glibc's archive stays as its distribution built it";
+        return Err(fail(Class::Usage, text).hint("leave out `malloc`, or take `libc = \"musl\"`").into());
+    }
     let source = debian::fetch(env, MIMALLOC, &[])?;
     let parts = [SOURCE, RECIPE, &FLAGS.join(" "), &userland.sysroot.key, &userland.toolchain.id, &source.sha256];
     let key = workdir::hash(parts)[..24].to_owned();
@@ -59,7 +63,8 @@ pub fn with(env: &Env, userland: Made<Userland>, malloc: Malloc) -> Result<Made<
         [WITH, OBJECT, "mimalloc.c"].iter().try_for_each(|name| workdir::remove_file(&lib.join(name)))
     })?;
     let toolchain = userland.toolchain.clone();
-    Ok(made.map(|dir| Userland { toolchain, sysroot: Sysroot { dir, key } }).behind(&source).behind(&userland))
+    let with = |dir: std::path::PathBuf| Userland { sysroot: musl::at(&toolchain, &dir, &key), toolchain };
+    Ok(made.map(with).behind(&source).behind(&userland))
 }
 
 /// As [`with`], for a compiler that a build system calls: [`VARIABLE`] says which. Error (class `Usage`): it says another.

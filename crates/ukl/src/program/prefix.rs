@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use formats::sites;
+use formats::{halts, sites};
 use goblin::elf::Elf;
 
 use crate::base::error::{fail, Class, Result};
@@ -34,6 +34,7 @@ pub fn prefix(linked: &Linked, dir: &ImageDir) -> Result<Prefixed> {
     let context = || format!("failed to prefix `{}`", linked.relocatable.display());
     let mut bytes = workdir::read(&linked.relocatable)?;
     let sites = sites::rewrite(&mut bytes, sites::ENTRY).map_err(app).with_context(context)?;
+    halts::rewrite(&mut bytes).map_err(app).with_context(context)?;
     let exempt = formats::prefix::default_exempt();
     let bytes = formats::prefix::prefix(&bytes, PREFIX, &|name| exempt.contains(name));
     let bytes = bytes.map_err(app).with_context(context)?;

@@ -42,6 +42,36 @@ pub struct Toolchain {
 }
 
 impl Toolchain {
+    /// The driver for C++ beside the compiler: `g++`, `clang++-14`.
+    ///
+    /// Error (class `Host`): it is not installed.
+    pub fn cxx(&self) -> Result<PathBuf> {
+        let name = match self.kind {
+            CompilerKind::Gcc => self.named("gcc", "g++"),
+            CompilerKind::Clang => self.named("clang", "clang++"),
+        };
+        name.ok_or_else(|| self.without("C++", "g++"))
+    }
+
+    /// The driver for Fortran beside the compiler: `gfortran`.
+    ///
+    /// Error (class `Host`): it is not installed, or the compiler has none.
+    pub fn fortran(&self) -> Result<PathBuf> {
+        self.named("gcc", "gfortran").ok_or_else(|| self.without("Fortran", "gfortran"))
+    }
+
+    /// The executable beside the compiler whose name has `other` in the place of `word`.
+    fn named(&self, word: &str, other: &str) -> Option<PathBuf> {
+        let name = self.cc.file_name()?.to_string_lossy();
+        let path = self.cc.with_file_name(name.contains(word).then(|| name.replacen(word, other, 1))?);
+        is_executable(&path).then_some(path)
+    }
+
+    fn without(&self, language: &str, package: &str) -> anyhow::Error {
+        let text = format!("no {language} compiler beside `{}`", self.cc.display());
+        fail(Class::Host, text).hint(apt(package)).into()
+    }
+
     /// The flags of every compilation: what makes one object fit both privilege levels.
     pub fn kernel_flags(&self) -> Vec<&'static str> {
         let mut flags = TARGET.flags.to_vec();

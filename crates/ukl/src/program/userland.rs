@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::env::Env;
 use crate::base::error::Result;
 use crate::base::plan::Made;
-use crate::program::musl::{self, Sysroot};
+use crate::manifest::Libc;
+use crate::program::libc::{self, Sysroot};
 use crate::program::toolchain::{self, Toolchain};
 
 /// Compiler and C library.
@@ -18,7 +19,7 @@ pub struct Userland {
 }
 
 /// Finds `compiler`, and builds the C library for it or finds that in the cache.
-pub fn find(env: &Env, compiler: &str) -> Result<Made<Userland>> {
+pub fn find(env: &Env, compiler: &str, libc: Libc) -> Result<Made<Userland>> {
     let toolchain = toolchain::find(&env.shell, compiler)?;
-    Ok(musl::build(env, &toolchain)?.map(|sysroot| Userland { toolchain, sysroot }))
+    Ok(libc::build(env, &toolchain, libc)?.map(|sysroot| Userland { toolchain, sysroot }))
 }

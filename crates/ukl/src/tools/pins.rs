@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir;
-use crate::manifest::{Condition, KernelSource, Malloc, Manifest, Origin};
+use crate::manifest::{Condition, KernelSource, Libc, Malloc, Manifest, Origin};
+use crate::program::libc::glibc;
 use crate::program::malloc::MIMALLOC;
+use crate::program::toolchain;
 use crate::supply::debian::{self, Offer};
 use crate::supply::linux_source;
 
@@ -46,6 +48,7 @@ pub fn observe(env: &Env, manifest: &Manifest, kernel: bool) -> Result<Vec<Pin>>
         pins.push(Pin { package: package.to_owned(), version, sha256: found.sha256.clone() });
         Ok(())
     };
+    // The guest's own programs are musl's in any case.
     add("musl", &*debian::fetch(env, "musl", &[])?)?;
     if manifest.malloc == Malloc::Mimalloc {
         add(MIMALLOC, &*debian::fetch(env, MIMALLOC, &[])?)?;
@@ -55,12 +58,28 @@ pub fn observe(env: &Env, manifest: &Manifest, kernel: bool) -> Result<Vec<Pin>>
             add(package, &*debian::fetch(env, package, version)?)?;
         }
     }
+    if manifest.libc == Libc::Glibc {
+        pins.extend(installed(env, manifest)?);
+    }
     if kernel && manifest.kernel.source == KernelSource::Debian {
         let found = linux_source::fetch(env, &manifest.kernel)?.value;
         let package = format!("linux-source-{}", manifest.kernel.version);
         // An old cache entry does not know its tarball: then its own key has to do.
         let sha256 = linux_source::checksum(&env.cache, &package)?.unwrap_or(found.hash);
         pins.push(Pin { package, version: found.version, sha256 });
+    }
+    Ok(pins)
+}
+
+/// The packages with glibc's static archives, as they are installed; what is pinned is the archive that is linked.
+fn installed(env: &Env, manifest: &Manifest) -> Result<Vec<Pin>> {
+    let toolchain = toolchain::find(&env.shell, &manifest.compiler)?;
+    let mut pins = Vec::new();
+    for name in glibc::PINNED {
+        // A C program does without the C++ library.
+        let Ok(file) = glibc::file(&env.shell, &toolchain, name) else { continue };
+        let Some((package, version)) = glibc::package(&env.shell, &file)? else { continue };
+        pins.push(Pin { package, version, sha256: workdir::hash_file(&file)? });
     }
     Ok(pins)
 }

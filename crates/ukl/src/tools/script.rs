@@ -21,9 +21,9 @@ use crate::kernel::patch::PatchedSource;
 use crate::kernel::vmlinux::Kernel;
 use crate::machine::{self, Input, Output, Request, What};
 use crate::manifest::storage::ShareKind;
-use crate::manifest::{KernelSource, Malloc, Manifest};
+use crate::manifest::{KernelSource, Libc, Malloc, Manifest};
 use crate::program::archive::AppArchive;
-use crate::program::musl::Sysroot;
+use crate::program::libc::musl;
 use crate::program::toolchain::{self, Toolchain};
 use crate::program::userland::Userland;
 use crate::tools::pins::Pin;
@@ -60,7 +60,7 @@ pub fn script(env: &Env, manifest: &Manifest, pins: &[Pin], ukl: &str, objcopy: 
         manifest,
         dir: ImageDir::at(place("OUT")),
         configured: config::in_folder(&looking, &patched, place("KBUILD"), &toolchain),
-        userland: Userland { toolchain, sysroot: Sysroot { dir: place("SYSROOT"), key: String::new() } },
+        userland: Userland { sysroot: musl::at(&toolchain, &place("SYSROOT"), ""), toolchain },
         pins,
         objcopy,
     };
@@ -90,6 +90,7 @@ fn check(manifest: &Manifest) -> Result<()> {
             "calls functions of the kernel",
             "`ukl build --dry-run` shows the commands",
         ),
+        (manifest.libc != Libc::Musl, "is linked with glibc", "`ukl build --dry-run` shows the commands"),
         (!manifest.storage.disks.is_empty(), "has disks", "`ukl run` makes and formats them"),
         (virtiofs, "has a share of the kind virtiofs", "a share of the kind 9p needs no daemon"),
         (local, "takes its kernel from a folder", "name a tarball as `source` in `[kernel]`"),

@@ -11,7 +11,7 @@ use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::term;
 use crate::base::workdir::{self, ImageDir};
-use crate::manifest::{self, Malloc, Manifest};
+use crate::manifest::{self, Libc, Malloc, Manifest};
 use crate::measure::bench::{self, Against, BuildRounds, CountOptions, ServeOptions, Server};
 use crate::tools::templates;
 
@@ -77,6 +77,9 @@ pub struct ServeArgs {
     /// Do not search for the least memory (saves minutes)
     #[arg(long)]
     pub no_memory: bool,
+    /// The C library that the server is linked with: musl or glibc [default: the recipe's]
+    #[arg(long, value_name = "LIBC", value_parser = crate::verbs::options::libc)]
+    pub libc: Option<Libc>,
     /// Image folder [default: build/bench-NAME]
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -106,6 +109,9 @@ pub struct CountArgs {
     /// Beside app mode and the twin, what people run today
     #[arg(long, value_enum, value_name = "WHAT")]
     pub against: Option<Against>,
+    /// The C library that the server is linked with: musl or glibc [default: the recipe's]
+    #[arg(long, value_name = "LIBC", value_parser = crate::verbs::options::libc)]
+    pub libc: Option<Libc>,
     /// Image folder [default: build/bench-NAME]
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -146,19 +152,23 @@ pub(super) fn bench(env: &Env, what: BenchCommand) -> Result<Answer> {
 }
 
 /// The example as it is in this program, and the folder of its image.
-fn example(server: Server, out: &Option<PathBuf>) -> Result<(Manifest, ImageDir)> {
+fn example(server: Server, libc: Option<Libc>, out: &Option<PathBuf>) -> Result<(Manifest, ImageDir)> {
     let name = server.name();
     let folder = out.clone().unwrap_or_else(|| PathBuf::from("build").join(format!("bench-{name}")));
     let dir = ImageDir::at(std::path::absolute(folder)?);
     let recipe = dir.stage("recipe");
     workdir::remove_dir(&recipe)?;
     templates::begin(name, &recipe, false)?;
-    Ok((manifest::load(&recipe)?, dir))
+    let mut manifest = manifest::load(&recipe)?;
+    if let Some(libc) = libc {
+        manifest::set_libc(&mut manifest, libc).map_err(|text| fail(Class::Usage, text))?;
+    }
+    Ok((manifest, dir))
 }
 
 /// Builds the example and counts its instructions.
 fn count(env: &Env, args: &CountArgs) -> Result<Answer> {
-    let (mut manifest, dir) = example(args.server, &args.out)?;
+    let (mut manifest, dir) = example(args.server, args.libc, &args.out)?;
     manifest.malloc = args.malloc.unwrap_or(manifest.malloc);
     bench::equip(env, &mut manifest, &dir, args.server)?;
     let packages = args.against.map(|Against::Debian| bench::fetch(env, &mut manifest, args.server)).transpose()?;
@@ -181,7 +191,7 @@ fn count(env: &Env, args: &CountArgs) -> Result<Answer> {
 
 /// Builds the example and measures it.
 fn serve(env: &Env, args: &ServeArgs) -> Result<Answer> {
-    let (manifest, dir) = example(args.server, &args.out)?;
+    let (manifest, dir) = example(args.server, args.libc, &args.out)?;
     let image = images::from_manifest(env, &manifest, &dir)?.0;
     let options = ServeOptions {
         server: args.server,

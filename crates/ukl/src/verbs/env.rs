@@ -11,6 +11,7 @@ use crate::base::error::Result;
 use crate::base::quote;
 use crate::base::run::Shell;
 use crate::base::workdir::Cache;
+use crate::manifest::Libc;
 use crate::program::wrapper;
 
 /// `ukl env`.
@@ -19,6 +20,9 @@ pub struct EnvArgs {
     /// gcc, clang or the path of one
     #[arg(long, value_name = "CC", default_value = "gcc")]
     pub compiler: String,
+    /// The C library: musl, or glibc with C++ and the host's static libraries
+    #[arg(long, value_name = "LIBC", default_value = "musl", value_parser = crate::verbs::options::libc)]
+    pub libc: Libc,
     /// Folder with libraries that were installed with `ukl cc`, and for further ones
     #[arg(long, value_name = "DIR")]
     pub prefix: Option<PathBuf>,
@@ -27,7 +31,7 @@ pub struct EnvArgs {
 /// The variables, as a shell reads them.
 pub(super) fn env(shell: &Shell, args: &EnvArgs) -> Result<Answer> {
     let env = Env { shell: shell.clone(), cache: Cache::from_env()? };
-    let tools = wrapper::tools(&env, &args.compiler)?;
+    let tools = wrapper::tools(&env, &args.compiler, args.libc)?;
     let prefix = args.prefix.as_ref().map(std::path::absolute).transpose()?;
     let variables = wrapper::environment(&tools, prefix.as_deref())?;
     let line = |(key, value): &(&str, String)| format!("export {key}='{}'\n", quote::in_quotes(value));

@@ -45,5 +45,8 @@ pub(super) fn replace(manifest: &mut Manifest, options: &BuildOptions) -> Result
         manifest.kernel.source = source.map_err(|text| fail(Class::Usage, format!("--kernel-source: {text}")))?;
     }
     manifest.kernel.debug |= options.debug_kernel;
-    Ok(())
+    match options.libc {
+        Some(libc) => manifest::set_libc(manifest, libc).map_err(|text| fail(Class::Usage, text).into()),
+        None => Ok(()),
+    }
 }

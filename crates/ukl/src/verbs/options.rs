@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::base::error::{fail, Class};
 use crate::base::units;
-use crate::manifest::{self, Disk, Share};
+use crate::manifest::{self, Disk, Libc, Share};
 
 /// What to build, and where the image is.
 #[derive(Debug, Clone, Default, Args)]
@@ -30,9 +30,17 @@ pub struct BuildOptions {
     /// gcc, clang or the path of one
     #[arg(long, value_name = "CC", help_heading = "Build options")]
     pub compiler: Option<String>,
+    /// The C library: musl or glibc [default: the manifest's]
+    #[arg(long, value_name = "LIBC", value_parser = libc, help_heading = "Build options")]
+    pub libc: Option<Libc>,
     /// Build a kernel with debugging aids
     #[arg(long, help_heading = "Build options")]
     pub debug_kernel: bool,
+}
+
+/// `musl` or `glibc`.
+pub(super) fn libc(name: &str) -> Result<Libc, String> {
+    Libc::from_name(name).ok_or_else(|| format!("`{name}` is no C library: write `musl` or `glibc`"))
 }
 
 /// Which project's manifest is changed.

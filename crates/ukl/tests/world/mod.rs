@@ -88,7 +88,7 @@ fn fill(cache: &Cache) -> ukl::base::error::Result<()> {
     };
     let source = linux_source::fetch(&env, &spec)?;
     patch::apply(&env, &source, &spec.version)?;
-    userland::find(&env, "gcc")?;
+    userland::find(&env, "gcc", ukl::manifest::Libc::Musl)?;
     Ok(())
 }
 

@@ -33,7 +33,7 @@ const BAD: &[(&str, &str)] = &[
     ("[machine]\nmem = \"1G\"", "ukl.toml:4: unknown key `mem` | did you mean `memory`?"),
     ("[machine]\nxyz = 1", "ukl.toml:4: unknown key `xyz` | known here: memory, cpus, ports, net, ip, queues"),
     ("[kernel]\nsha265 = \"\"", "ukl.toml:4: unknown key `sha265` | did you mean `sha256`?"),
-    ("libc = \"glibc\"", "ukl.toml:3: unknown value `glibc` | known here: musl"),
+    ("libc = \"uclibc\"", "ukl.toml:3: unknown value `uclibc` | did you mean `glibc`?"),
     ("cflags = \"-O2\"", "ukl.toml:3: invalid type: string \"-O2\", expected a sequence"),
     ("build = [1]", "ukl.toml:3: expected a string or a list of words"),
     (
@@ -165,7 +165,7 @@ fn bad_names_and_sources_are_refused() {
         ("sources = [\"a.c\", \"./a.c\"]", "ukl.toml:1: `./a.c` is listed twice"),
         (
             "sources = [\"data.txt\"]",
-            "ukl.toml:1: `data.txt` is not a source: it must end in .c, .cc, .cpp, .cxx, .s, .S, .o, .a",
+            "ukl.toml:1: `data.txt` is not a source: it must end in .c, .cc, .cpp, .cxx, .C, .s, .S, .o, .a",
         ),
         (
             "name = \"A b\"\nsources = [\"a.c\"]",

@@ -15,7 +15,7 @@ use crate::boot::BootRun;
 use crate::image::folder::Image;
 use crate::image::initrd;
 use crate::machine::{Accel, Request, What};
-use crate::manifest::{GuestFile, Manifest, Net, Network};
+use crate::manifest::{GuestFile, Libc, Manifest, Net, Network};
 use crate::measure::pair::{self, Mode};
 use crate::program::userland;
 
@@ -98,7 +98,7 @@ impl Counted {
 
 /// Gives the image's guest the client and what it sends. Errors are those of the compiler.
 pub fn equip(env: &Env, manifest: &mut Manifest, dir: &ImageDir, server: Server) -> Result<()> {
-    let userland = userland::find(env, &manifest.compiler)?;
+    let userland = userland::find(env, &manifest.compiler, Libc::Musl)?;
     let client = initrd::program(env, &userland, "client", &[SOURCE])?.value;
     let exchanges = dir.stage("exchanges");
     workdir::write_atomic(&exchanges, &strings(server)?)?;

@@ -6,6 +6,7 @@ use object::read::elf::ElfFile64;
 use object::{elf, Object, ObjectSection, SectionFlags};
 
 use crate::base::error::Result;
+use crate::manifest::Libc;
 
 /// The script with its `@…@` words.
 pub const TEMPLATE: &str = include_str!("../../../data/partial.lds");
@@ -28,10 +29,13 @@ pub const KNOWN: [&str; 13] = [
 ];
 
 /// The sections of a finished partial link.
-const PLACED: [&str; 6] = [".ukl.text", ".ukl.rodata", ".ukl.data", ".ukl.bss", ".tdata", ".tbss"];
+const PLACED: [&str; 7] = [".ukl.text", ".ukl.rodata", ".ukl.data", ".ukl.bss", ".tdata", ".tbss", ".eh_frame"];
+
+/// How the stack is unwound, under its own name: the linker reads it, and makes the index in the final link.
+const UNWIND: &str = "\t.eh_frame 0 : { KEEP(*(.eh_frame .eh_frame.*)) }";
 
 /// The script for the program whose first partial link is `whole`.
-pub fn for_program(whole: &[u8]) -> Result<String> {
+pub fn for_program(whole: &[u8], libc: Libc) -> Result<String> {
     let file = ElfFile64::<object::Endianness>::parse(whole)?;
     let [mut text, mut rodata, mut data, mut bss] = [const { String::new() }; 4];
     let mut seen = std::collections::BTreeSet::new();
@@ -54,7 +58,8 @@ pub fn for_program(whole: &[u8]) -> Result<String> {
         };
         statement(list, name);
     }
-    let words = [("@TEXT@", text), ("@RODATA@", rodata), ("@DATA@", data), ("@BSS@", bss)];
+    let unwind = if libc == Libc::Glibc { UNWIND.to_owned() } else { String::new() };
+    let words = [("@TEXT@", text), ("@RODATA@", rodata), ("@DATA@", data), ("@BSS@", bss), ("@UNWIND@", unwind)];
     Ok(words.iter().fold(TEMPLATE.to_owned(), |script, (word, lines)| script.replace(word, lines.trim_end())))
 }
 

@@ -1,11 +1,13 @@
 //! The arguments of a compiler driver: what a build system says → what our compiler is told.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::refused::refusal;
 use super::Tools;
-use crate::base::error::{fail, Class, Result};
+use crate::base::error::Result;
+use crate::manifest::Libc;
 
 /// What a static, position-dependent program has no use for.
 const DROPPED: [&str; 19] = [
@@ -32,19 +34,6 @@ const DROPPED: [&str; 19] = [
 
 /// The same, up to an argument.
 const DROPPED_STARTS: [&str; 4] = ["-flto=", "-fuse-ld=", "-mcmodel=", "-fcf-protection"];
-
-/// What asks for something that cannot be: the word, and why.
-const REFUSED: [(&str, &str); 9] = [
-    ("-shared", "the program becomes one static object: configure it without shared libraries and modules"),
-    ("-m32", "kernel-linked programs are 64-bit"),
-    ("-mx32", "kernel-linked programs are 64-bit"),
-    ("-m16", "kernel-linked programs are 64-bit"),
-    ("-fsanitize=address", "its run-time library needs a dynamic linker"),
-    ("-fsanitize=thread", "its run-time library needs a dynamic linker"),
-    ("-fsanitize=undefined", "its run-time library needs a dynamic linker"),
-    ("-fsanitize=leak", "its run-time library needs a dynamic linker"),
-    ("-fsplit-stack", "the C library does not know split stacks"),
-];
 
 /// Words after which there is nothing to link.
 const NO_LINK: [&str; 8] = ["-c", "-S", "-E", "-M", "-MM", "-fsyntax-only", "-r", "--version"];
@@ -82,26 +71,21 @@ const HEADERS: [&str; 4] = ["-I", "-isystem", "-idirafter", "-iquote"];
 
 /// The words of a compiler call.
 pub(super) fn cc(tools: &Tools, words: &[String], prefix: Option<&Path>) -> Result<Vec<String>> {
-    let call = read(words)?;
-    let mut args = vec!["-ffunction-sections".to_owned(), "-fdata-sections".to_owned()];
-    let lib = |name: &str| ["-Xlinker".to_owned(), tools.userland.sysroot.lib(name).display().to_string()];
-    if call.links && call.start_files {
-        args.extend(["crt1.o", "crti.o"].into_iter().flat_map(lib));
+    let libc = tools.userland.sysroot.libc;
+    // A plug-in of the build's own tools: an ordinary one of the host.
+    if libc == Libc::Glibc && words.iter().any(|word| word == "-shared") {
+        return Ok(words.to_vec());
     }
-    args.extend(call.words);
-    if call.links {
-        args.extend(["-static", "-no-pie", "-nostdlib"].map(str::to_owned));
-        args.extend(prefix.map(|prefix| format!("-L{}", prefix.join("lib").display())));
-        args.push(format!("-L{}", tools.userland.sysroot.dir.join("lib").display()));
-        if call.libraries {
-            // In words for the linker alone: after `-x c` the driver would compile a file named here.
-            let libgcc = tools.userland.toolchain.libgcc.display().to_string();
-            let words = ["--start-group", "-lc", &libgcc, "--end-group"];
-            args.extend(words.into_iter().flat_map(|word| ["-Xlinker".to_owned(), word.to_owned()]));
+    let call = read(words, libc)?;
+    let mut args = vec!["-ffunction-sections".to_owned(), "-fdata-sections".to_owned()];
+    match (call.links, libc) {
+        (true, Libc::Musl) => with_musl(tools, call, prefix, &mut args),
+        (true, Libc::Glibc) => {
+            args.extend(call.words);
+            args.extend(["-static", "-no-pie"].map(str::to_owned));
+            args.extend(prefix.map(|prefix| format!("-L{}", prefix.join("lib").display())));
         }
-        if call.start_files {
-            args.extend(lib("crtn.o"));
-        }
+        (false, _) => args.extend(call.words),
     }
     if let Some(prefix) = prefix {
         args.extend(["-isystem".to_owned(), prefix.join("include").display().to_string()]);
@@ -110,6 +94,28 @@ pub(super) fn cc(tools: &Tools, words: &[String], prefix: Option<&Path>) -> Resu
     args.push(format!("-B{}/", tools.file("hook").display()));
     args.extend(tools.userland.sysroot.cflags(&tools.userland.toolchain));
     Ok(args)
+}
+
+/// Start files and library of musl, which the driver does not know.
+fn with_musl(tools: &Tools, call: Call, prefix: Option<&Path>, args: &mut Vec<String>) {
+    let lib = |path: &PathBuf| ["-Xlinker".to_owned(), path.display().to_string()];
+    let sysroot = &tools.userland.sysroot;
+    if call.start_files {
+        args.extend(sysroot.start.iter().flat_map(lib));
+    }
+    args.extend(call.words);
+    args.extend(["-static", "-no-pie", "-nostdlib"].map(str::to_owned));
+    args.extend(prefix.map(|prefix| format!("-L{}", prefix.join("lib").display())));
+    args.extend(sysroot.folders.iter().map(|folder| format!("-L{}", folder.display())));
+    if call.libraries {
+        // In words for the linker alone: after `-x c` the driver would compile a file named here.
+        let libgcc = tools.userland.toolchain.libgcc.display().to_string();
+        let words = ["--start-group", "-lc", &libgcc, "--end-group"];
+        args.extend(words.into_iter().flat_map(|word| ["-Xlinker".to_owned(), word.to_owned()]));
+    }
+    if call.start_files {
+        args.extend(sysroot.end.iter().flat_map(lib));
+    }
 }
 
 /// A call as the build system meant it.
@@ -125,14 +131,14 @@ struct Call {
     libraries: bool,
 }
 
-fn read(words: &[String]) -> Result<Call> {
+fn read(words: &[String], libc: Libc) -> Result<Call> {
     let mut call = Call { words: Vec::new(), links: false, start_files: true, libraries: true };
     let mut stops = false;
     let mut iter = words.iter();
     while let Some(word) = iter.next() {
         let word = word.as_str();
-        if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| *refused == word) {
-            return Err(fail(Class::Usage, format!("`ukl cc` cannot do `{word}`: {why}")).into());
+        if let Some(failure) = refusal(word, words, libc) {
+            return Err(failure.into());
         }
         if DROPPED.contains(&word) || DROPPED_STARTS.iter().any(|start| word.starts_with(start)) {
             continue;
@@ -141,7 +147,7 @@ fn read(words: &[String]) -> Result<Call> {
         call.start_files &= !matches!(word, "-nostdlib" | "-nostartfiles");
         call.libraries &= !matches!(word, "-nostdlib" | "-nodefaultlibs");
         let argument = WITH_ARGUMENT.contains(&word).then(|| iter.next()).flatten();
-        if is_host_headers(word, argument) {
+        if libc == Libc::Musl && is_host_headers(word, argument) {
             continue;
         }
         // A file, or standard input.
@@ -208,7 +214,7 @@ mod tests {
     use super::*;
 
     fn call(line: &str) -> Call {
-        read(&split(line)).unwrap()
+        read(&split(line), Libc::Musl).unwrap()
     }
 
     #[test]
@@ -232,7 +238,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_a_reason() {
         for line in ["-shared a.o", "-m32 -c a.c", "-fsanitize=address a.c"] {
-            let error = read(&split(line)).unwrap_err().to_string();
+            let error = read(&split(line), Libc::Musl).unwrap_err().to_string();
             assert!(error.starts_with("`ukl cc` cannot do `-"), "{error}");
         }
     }

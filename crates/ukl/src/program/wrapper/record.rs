@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Tools;
 use crate::base::error::{fail, Class, Result};
 use crate::base::workdir::{self, Cache};
+use crate::manifest::Libc;
 
 /// One finished link of `ukl cc`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,11 +26,13 @@ pub struct Record {
     pub dir: PathBuf,
     /// The compiler, as it names itself.
     pub compiler: String,
-    /// Key of the C library.
+    /// The C library.
+    pub libc: Libc,
+    /// Its key.
     pub sysroot: String,
 }
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Keeps `part` as the inputs of the fresh executable `output`.
 pub(super) fn write(cache: &Cache, tools: &Tools, output: &Path, part: &Path, command: &str) -> Result<()> {
@@ -44,6 +47,7 @@ pub(super) fn write(cache: &Cache, tools: &Tools, output: &Path, part: &Path, co
         command: command.to_owned(),
         dir: std::env::current_dir()?,
         compiler: tools.userland.toolchain.version.clone(),
+        libc: tools.userland.sysroot.libc,
         sysroot: tools.userland.sysroot.key.clone(),
         program,
     };

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::base::error::Result;
-use crate::program::musl::{self, PARTS};
+use crate::program::libc::hook;
+use crate::program::libc::musl::{self, PARTS};
 use crate::supply::debian;
 
 use super::text::{placeholder, Text};
@@ -24,7 +25,7 @@ pub(super) fn write(text: &mut Text, shared: &Shared) -> Result<()> {
          of two instructions: each `syscall` becomes 12 bytes with a relocation that names the place.",
     );
     text.line("mkdir -p \"$SYSROOT/hook\" \"$SYSROOT/include\" \"$OUT/musl\"");
-    for (name, content) in musl::hook(&shared.userland.toolchain) {
+    for (name, content) in hook(&shared.userland.toolchain) {
         text.file(name, &content);
         text.line(&format!("payload {name} > \"$SYSROOT/hook/{name}\""));
     }

@@ -1,50 +1,22 @@
-//! [`Toolchain`] → [`Sysroot`]: the unmodified C library, built once from its source package.
+//! musl: unmodified, built once from its source package.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
 
 use crate::base::cached::{self, Work};
 use crate::base::env::Env;
 use crate::base::error::{fail, Class, Result};
 use crate::base::plan::Made;
-use crate::base::quote;
 use crate::base::run::{Cmd, Shell};
 use crate::base::target::TARGET;
 use crate::base::workdir;
+use crate::manifest::Libc;
 use crate::program::toolchain::Toolchain;
 use crate::supply::debian;
 
-/// Headers, start files and archives to compile and link against.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Sysroot {
-    /// The folder: `include/`, `lib/`, `hook/` (the `as` wrapper for `-B`).
-    pub dir: PathBuf,
-    /// Content key of the cache entry.
-    pub key: String,
-}
+use super::sysroot::{self, Sysroot, AS, SITES};
 
-impl Sysroot {
-    /// A file of `lib/`.
-    pub fn lib(&self, name: &str) -> PathBuf {
-        self.dir.join("lib").join(name)
-    }
-
-    /// The flags of every compilation against this sysroot; no host header is in reach.
-    pub fn cflags(&self, toolchain: &Toolchain) -> Vec<String> {
-        let mut flags: Vec<String> = toolchain.kernel_flags().into_iter().map(str::to_owned).collect();
-        flags.push(format!("-B{}/", self.dir.join("hook").display()));
-        flags.extend(["-nostdinc".to_owned()]);
-        for include in [self.dir.join("include"), toolchain.include.clone()] {
-            flags.extend(["-isystem".to_owned(), include.display().to_string()]);
-        }
-        flags
-    }
-}
-
-const SITES: &str = include_str!("../../data/sites.s");
-const AS: &str = include_str!("../../data/as.sh");
 const CFLAGS: &str = "-O2";
 /// Counts changes of the recipe in this file that the other parts of the key do not show.
 const RECIPE: &str = "2";
@@ -65,6 +37,25 @@ pub const PARTS: [&str; 12] = [
     "libdl.a",
 ];
 
+/// The sysroot in `dir`.
+pub fn at(toolchain: &Toolchain, dir: &Path, key: &str) -> Sysroot {
+    let lib = |name: &str| dir.join("lib").join(name);
+    Sysroot {
+        libc: Libc::Musl,
+        dir: dir.to_owned(),
+        key: key.to_owned(),
+        start: vec![lib("crt1.o"), lib("crti.o")],
+        archives: vec![lib("libc.a"), toolchain.libgcc.clone()],
+        end: vec![lib("crtn.o")],
+        folders: vec![dir.join("lib")],
+    }
+}
+
+/// The flags of its compilation; nothing in it unwinds.
+fn flags(toolchain: &Toolchain) -> String {
+    format!("{} -fno-asynchronous-unwind-tables", toolchain.kernel_flags().join(" "))
+}
+
 /// Builds musl for `toolchain`, or finds it in the cache.
 ///
 /// Errors: class `Host` when the source package cannot be had or a tool is missing; an
@@ -72,7 +63,7 @@ pub const PARTS: [&str; 12] = [
 pub fn build(env: &Env, toolchain: &Toolchain) -> Result<Made<Sysroot>> {
     let source = debian::fetch(env, "musl", &[])?;
     let headers = kernel_headers()?;
-    let flags = toolchain.kernel_flags().join(" ");
+    let flags = flags(toolchain);
     let parts = [SITES, AS, CFLAGS, RECIPE, &flags, &source.sha256, &toolchain.id, &headers.version];
     let key = workdir::hash(parts)[..24].to_owned();
     let place = |work: &Work| work.dir.join("build");
@@ -82,12 +73,12 @@ pub fn build(env: &Env, toolchain: &Toolchain) -> Result<Made<Sysroot>> {
         add_kernel_headers(&headers, &work.out.join("include"))?;
         add_queue_header(&work.out.join("include"))
     })?;
-    Ok(dir.map(|dir| Sysroot { dir, key }).behind(&source))
+    Ok(dir.map(|dir| at(toolchain, &dir, &key)).behind(&source))
 }
 
 /// Builds out of tree in `build` and leaves the sysroot's files in `out`.
 fn make(shell: &Shell, toolchain: &Toolchain, commands: &[Cmd], build: &Path, out: &Path) -> Result<()> {
-    write_hook(toolchain, out)?;
+    sysroot::write_hook(toolchain, out)?;
     workdir::create_dir(build)?;
     for cmd in commands {
         run(shell, &cmd.clone().log(build.with_extension("log")))?;
@@ -101,7 +92,7 @@ fn make(shell: &Shell, toolchain: &Toolchain, commands: &[Cmd], build: &Path, ou
 /// What builds musl of `tree` in the folder `build`: configure, make, and the headers' way to `out`, where the hook is.
 pub fn commands(toolchain: &Toolchain, tree: &Path, build: &Path, out: &Path) -> [Cmd; 3] {
     let hook = out.join("hook");
-    let flags = toolchain.kernel_flags().join(" ");
+    let flags = flags(toolchain);
     // The cache's place must not show in the bytes of an assertion's message.
     let cflags = format!("{CFLAGS} {flags} -B{}/ -ffile-prefix-map={}=musl", hook.display(), tree.display());
     let configure = Cmd::new(tree.join("configure"))
@@ -136,19 +127,6 @@ fn run(shell: &Shell, cmd: &Cmd) -> Result<()> {
     let tail: Vec<String> = tail.into();
     let text = format!("the C library does not build ({})\n    {}", output.status, tail.join("\n    "));
     Err(fail(Class::Host, text).command(cmd.display()).into())
-}
-
-fn write_hook(toolchain: &Toolchain, out: &Path) -> Result<()> {
-    for (name, text) in hook(toolchain) {
-        workdir::write_atomic(&out.join("hook").join(name), text.as_bytes())?;
-    }
-    workdir::set_mode(&out.join("hook/as"), 0o755)
-}
-
-/// The hook's files: what compilers take for the assembler (executable), and what it reads first.
-pub fn hook(toolchain: &Toolchain) -> [(&'static str, String); 2] {
-    let assembler = quote::in_quotes(&toolchain.assembler.display().to_string());
-    [("as", AS.replace("@AS@", &assembler)), ("sites.s", SITES.to_owned())]
 }
 
 /// The host's copy of the kernel's user-space headers, which every C library borrows.
