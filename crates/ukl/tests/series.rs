@@ -26,7 +26,7 @@ use ukl::kernel::config::Configured;
 use ukl::kernel::patch;
 use ukl::kernel::vmlinux;
 use ukl::machine::{Accel, Request, What};
-use ukl::manifest::Manifest;
+use ukl::manifest::{Libc, Manifest};
 use ukl::pipeline::{self, Clock};
 use ukl::program::archive::AppArchive;
 use ukl::program::userland;
@@ -114,7 +114,8 @@ impl Bench {
         if self.starts_programs() {
             // The file that starts the program is of this kernel.
             trigger::write(&folder.vmlinux(), &folder.trigger()).unwrap();
-            let (userland, trigger) = (userland::find(&self.env, "gcc").unwrap().value, Made::found(folder.trigger()));
+            let userland = userland::find(&self.env, "gcc", Libc::Musl).unwrap().value;
+            let trigger = Made::found(folder.trigger());
             initrd::build(&self.env, &userland, &trigger, &self.manifest, folder, &Startup::pid1()).unwrap();
         }
     }
