@@ -54,7 +54,8 @@ void lifetimes()
 		std::cout << "caught: " << error.what() << std::endl;
 	}
 	std::unique_ptr<Shape> shape = std::make_unique<Square>(1.5);
-	std::cout << typeid(*shape).name() << ' ' << shape->area() << ' ' << (dynamic_cast<Circle *>(shape.get()) == nullptr)
+	const Shape &seen = *shape;
+	std::cout << typeid(seen).name() << ' ' << shape->area() << ' ' << (dynamic_cast<Circle *>(shape.get()) == nullptr)
 		  << std::endl;
 	try {
 		(void)dynamic_cast<Circle &>(*shape);
