@@ -14,7 +14,7 @@ long guest_watch(long pid);
 long guest_watched(void);
 long guest_sleep(long milliseconds);
 /* In Linux itself */
-void sort(void *base, size_t number, size_t size, int (*compare)(const void *, const void *), void *swap);
+void sort(void *base, size_t number, size_t size, int (*compare)(const void *, const void *), void (*swap)(void *, void *, int));
 
 /* Both on one processor, so that each leaves it to the other. */
 static void share_processor(void)
@@ -140,8 +140,29 @@ static int compare(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
+static void exchange(void *a, void *b, int size)
+{
+	int number = *(int *)a;
+
+	(void)size;
+	*(int *)a = *(int *)b;
+	*(int *)b = number;
+}
+
+/*
+ * KASAN takes an access of Linux's own code to the program's memory for a mistake. With it, the program
+ * exchanges its numbers itself; elsewhere the kernel does.
+ */
+static void (*exchange_for(void))(void *, void *, int)
+{
+	int checked = system("/bin/busybox grep -q ' kasan_report$' /proc/kallsyms 2>/dev/null") == 0;
+
+	return checked ? exchange : NULL;
+}
+
 static void sort_numbers(void)
 {
+	void (*swap)(void *, void *, int) = exchange_for();
 	unsigned seed = 1;
 	int wrong = 0;
 
@@ -150,7 +171,7 @@ static void sort_numbers(void)
 	for (int round = 0; round < 3; round++) {
 		for (size_t i = 0; i < COUNT(numbers); i++)
 			numbers[i] = (seed = seed * 1664525 + 1013904223) >> 8;
-		sort(numbers, COUNT(numbers), sizeof(numbers[0]), compare, NULL);
+		sort(numbers, COUNT(numbers), sizeof(numbers[0]), compare, swap);
 		for (size_t i = 1; i < COUNT(numbers); i++)
 			wrong += numbers[i - 1] > numbers[i];
 	}

@@ -30,7 +30,7 @@ static int mode(void)
 
 /*
  * After the first two nothing goes on. perf_event_open has Linux change instructions of its scheduler, which QEMU 7.2 may
- * still run as they were on another processor (docs/troubleshooting.md).
+ * still run as they were on another processor: `Oops: int3` (docs/troubleshooting.md). Watchpoints do the same.
  */
 static int forbidden(unsigned long number)
 {

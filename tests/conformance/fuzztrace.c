@@ -44,6 +44,12 @@ static void set_area(pid_t pid)
 	ptrace(PTRACE_SETREGSET, pid, kind, &vector);
 }
 
+/* Watchpoints have Linux change its scheduler's instructions, as perf_event_open does: see fuzz_number(). */
+static int watches(unsigned long offset)
+{
+	return offset >= offsetof(struct user, u_debugreg) && sysconf(_SC_NPROCESSORS_ONLN) > 1;
+}
+
 static void poke_user(pid_t pid)
 {
 	unsigned long offset = fuzz_below(sizeof(struct user) / 8) * 8;
@@ -51,11 +57,15 @@ static void poke_user(pid_t pid)
 
 	if (offset == offsetof(struct user_regs_struct, orig_rax))
 		value = fuzz_number();
+	if (watches(offset))
+		return;
 	ptrace(PTRACE_POKEUSER, pid, offset, value);
 }
 
 static void act(pid_t pid)
 {
+	int request = fuzz_below(0x20);
+
 	switch (fuzz_below(14)) {
 	case 0: case 1: set_registers(pid); break;
 	case 2: set_area(pid); break;
@@ -64,7 +74,7 @@ static void act(pid_t pid)
 	case 6: ptrace(PTRACE_PEEKDATA, pid, fuzz_word(), 0); break;
 	case 7: ptrace(PTRACE_POKEDATA, pid, fuzz_buffer + fuzz_below(4 * PAGE), fuzz_word()); break;
 	case 8: ptrace(PTRACE_SETOPTIONS, pid, 0, fuzz_below(2) ? fuzz_below(0x100) : fuzz_word()); break;
-	case 9: ptrace(fuzz_below(0x20), pid, fuzz_word(), (unsigned long)fuzz_buffer); break;
+	case 9: ptrace(request == PTRACE_POKEUSER ? PTRACE_PEEKUSER : request, pid, fuzz_word(), (unsigned long)fuzz_buffer); break;
 	default: break;
 	}
 }

@@ -17,7 +17,7 @@ use crate::machine::{Request, What};
 use crate::measure::pair;
 
 /// Programs of one boot: what a boot costs does not count then, and little is lost with one.
-const BATCH: u64 = 1000;
+const BATCH: u64 = 500;
 /// After so many failures of one run there is enough to look at.
 const ENOUGH: usize = 5;
 
