@@ -113,7 +113,8 @@ static void report_memory(void)
 
 /*
  * The host sends lines: `signal N`, for the program, whichever process that is
- * by now, and `memory`, which asks what is left of it.
+ * by now, `memory`, which asks what is left of it, and `exec N`: a further
+ * program is wanted at port N.
  */
 static void listen_to_host(int unused)
 {
@@ -133,6 +134,8 @@ static void listen_to_host(int unused)
 		length = 0;
 		if (!strcmp(line, "memory"))
 			report_memory();
+		if (!strncmp(line, "exec ", 5))
+			want_session(atoi(line + 5));
 		int number = strncmp(line, "signal ", 7) ? 0 : atoi(line + 7);
 		if (number == SIGTERM || number == SIGKILL)
 			stopped = number;
@@ -415,7 +418,7 @@ int main(int argc, char **argv)
 	report("start\n");
 	set_clock();
 	network();
-	open_output();
+	open_output(serve);
 	setrlimit(RLIMIT_NOFILE, &files);
 	if (mount_storage()) {
 		watch_port();

@@ -14,14 +14,23 @@ void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Where programs write, when that is not the console; negative when it is. */
 extern int output;
 
-/* Opens a way for output as fast as the host's, if the host gives one. */
-void open_output(void);
+/*
+ * Opens a way for output as fast as the host's, if the host gives one; a process of its own calls `serve` for each port
+ * that want_session names.
+ */
+void open_output(void (*serve)(unsigned number));
 
 /* Waits until what programs have written is on its way to the host. */
 void drain_output(void);
 
 /* Waits until the host has it, and says how much that is; nothing may be written afterwards. */
 void end_output(void);
+
+/* Serves the port of this number with a further program; in a process of its own. */
+void serve(unsigned number) __attribute__((noreturn));
+
+/* Has the port of this number served; safe in a signal handler. */
+void want_session(unsigned char number);
 
 /* Wants a core file of this process alone, should it crash; none of the one before. */
 void expect_core(pid_t pid);

@@ -28,6 +28,9 @@ int output = -1;
 
 static int port = -1;
 static atomic_int source = -1;
+/* Numbers of ports that the host plugged in. */
+static int wanted[2] = { -1, -1 };
+static void (*server)(unsigned number);
 static atomic_int busy;
 static atomic_ullong sent;
 
@@ -86,14 +89,32 @@ static int send_all(const char *bytes, size_t length)
 	return 1;
 }
 
+void want_session(unsigned char number)
+{
+	if (wanted[1] >= 0)
+		write(wanted[1], &number, 1);
+}
+
+static void begin_session(void)
+{
+	unsigned char number;
+
+	if (read(wanted[0], &number, 1) == 1 && fork() == 0)
+		server(number);
+}
+
 /* Passes on what programs write, as long as the machine runs. */
 static void *pass_on(void *unused)
 {
 	static char bytes[1 << 16];
-	struct pollfd from = { source, POLLIN, 0 };
+	struct pollfd from[] = { { source, POLLIN, 0 }, { wanted[0], POLLIN, 0 } };
 
 	for (;;) {
-		if (poll(&from, 1, -1) < 0)
+		if (poll(from, 2, -1) < 0)
+			continue;
+		if (from[1].revents & POLLIN)
+			begin_session();
+		if (!from[0].revents)
 			continue;
 		/* Whoever finds the source empty and nobody busy knows that everything is on its way. */
 		busy = 1;
@@ -128,7 +149,7 @@ static int open_source(int terminal)
 	return fd;
 }
 
-void open_output(void)
+void open_output(void (*serve)(unsigned number))
 {
 	const char *kind = word("output");
 	sigset_t all, before;
@@ -136,12 +157,14 @@ void open_output(void)
 
 	if (!kind)
 		return;
+	server = serve;
 	port = open_port(PORT, O_WRONLY, POLLOUT);
 	int fd = port < 0 ? -1 : open_source(!strcmp(kind, "terminal"));
 	if (fd < 0) {
 		complain("cannot open the output", kind);
 		return;
 	}
+	pipe2(wanted, O_CLOEXEC);
 	/* The host's signals are for the main thread. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -4,8 +4,10 @@
 //! whatever happens, so nothing is left over; without its last word the guest was killed.
 
 mod process;
+mod monitor;
 mod start;
 mod stop;
+mod session;
 mod watch;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,6 +23,7 @@ use crate::machine::{Connection, Request};
 
 use process::Process;
 
+pub use session::{Input, Job, Said, Session};
 pub use start::{attend, start, Started};
 pub use stop::{remove, signal, stop, switch_off, How};
 pub use watch::Qemu;

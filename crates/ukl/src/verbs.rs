@@ -22,6 +22,7 @@ mod run;
 mod up;
 mod debug;
 mod logs;
+mod exec;
 mod stop;
 mod kill;
 mod rm;
@@ -119,6 +120,8 @@ fn dispatch(cli: Cli, shell: Shell) -> Result<Answer> {
         Command::Debug(args) => debug::debug(&env(shell)?, &args),
         Command::Ps(_) => ps::ps(),
         Command::Logs(args) => logs::logs(&args, json),
+        Command::Exec(args) => exec::exec(&args, json),
+        Command::Shell(args) => exec::shell(&args, json),
         Command::Stop(args) => stop::stop(&args, dry_run),
         Command::Kill(args) => kill::kill(&args, dry_run),
         Command::Rm(args) => rm::rm(&args, dry_run),

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::base::error::{Result, STDOUT_FAILED};
 
-pub use lent::{lend, put_back, Lent};
+pub use lent::{lend, put_back, raw, size, Lent};
 
 /// When to colour messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::program::userland::Userland;
 
 pub use base::{compressor, entries, init_commands, program, FILES, SOURCES};
 pub use mounts::{disk_name, mount_strings, share_name, Mount};
-pub use overlay::{command, command_strings, environment, Command, Console, Startup, TWIN};
+pub use overlay::{busybox, command, command_strings, environment, Command, Console, Startup, TWIN};
 
 /// The initial RAM disk.
 #[derive(Debug, Clone)]

@@ -68,7 +68,7 @@ pub fn resolve(
         shared_memory: has_daemon,
         // A guest in the background can be looked at whenever somebody wants to.
         debugger: socket_folder.filter(|_| has_debugger).map(|folder| (folder.join("gdb"), request.waits)),
-        monitor: socket_folder.filter(|_| request.nmi.is_some()).map(monitor),
+        monitor: socket_folder.filter(|_| request.nmi.is_some() || has_debugger).map(monitor),
         words,
         more: request.qemu.clone(),
     };

@@ -13,6 +13,7 @@ use super::debug::DebugArgs;
 use super::defconfig::DefconfigArgs;
 use super::doctor::DoctorArgs;
 use super::env::EnvArgs;
+use super::exec::{ExecArgs, ShellArgs};
 use super::explain::ExplainArgs;
 use super::init::InitArgs;
 use super::inspect::InspectArgs;
@@ -129,6 +130,10 @@ pub enum Command {
     Kill(KillArgs),
     /// Remove what ended guests left
     Rm(RmArgs),
+    /// Run a further program in a guest in the background
+    Exec(ExecArgs),
+    /// A shell in a guest in the background
+    Shell(ShellArgs),
     /// The process beside a guest in the background
     #[command(hide = true)]
     Attend(AttendArgs),
@@ -195,7 +200,7 @@ impl From<ColorChoice> for term::Color {
 const GROUPS: [(&str, &[&str]); 7] = [
     ("Begin", &["list", "init", "configure", "set", "unset", "defconfig", "menuconfig"]),
     ("Build", &["build", "script", "env", "cc", "ar", "ld", "prefix", "trigger"]),
-    ("Run", &["run", "up", "ps", "logs", "stop", "kill", "rm"]),
+    ("Run", &["run", "up", "ps", "logs", "stop", "kill", "rm", "exec", "shell"]),
     ("Ship", &["pkg", "push", "pull", "sbom", "sign", "verify"]),
     ("Look", &["debug", "inspect", "explain", "doctor"]),
     ("Measure", &["test", "bench"]),
@@ -203,7 +208,9 @@ const GROUPS: [(&str, &[&str]); 7] = [
 ];
 
 /// Verbs that neither build a kernel nor read the source of one.
-const WITHOUT_KERNEL: [&str; 25] = [
+const WITHOUT_KERNEL: [&str; 27] = [
+    "exec",
+    "shell",
     "list",
     "init",
     "env",

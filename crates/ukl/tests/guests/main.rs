@@ -6,6 +6,7 @@ mod background;
 mod bench;
 mod echo;
 mod exercises;
+mod inside;
 mod network;
 #[path = "../world/mod.rs"]
 mod world;

@@ -49,3 +49,31 @@ impl Drop for Lent {
         put_back();
     }
 }
+
+/// Gives every key to a program elsewhere, until what is returned is dropped.
+pub fn raw() -> Lent {
+    let lent = lend();
+    // SAFETY: an all-zero termios is a valid value; tcgetattr fills it, and only then it is used.
+    unsafe {
+        let mut settings: libc::termios = std::mem::zeroed();
+        if libc::tcgetattr(0, &mut settings) == 0 {
+            libc::cfmakeraw(&mut settings);
+            libc::tcsetattr(0, libc::TCSANOW, &settings);
+        }
+    }
+    lent
+}
+
+/// The rows and columns of our terminal; a usual one's where we have none.
+pub fn size() -> (u16, u16) {
+    // SAFETY: an all-zero winsize is a valid value; the call fills it.
+    let (status, size) = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        (libc::ioctl(0, libc::TIOCGWINSZ, &mut size), size)
+    };
+    if status == 0 && size.ws_row > 0 {
+        (size.ws_row, size.ws_col)
+    } else {
+        (24, 80)
+    }
+}

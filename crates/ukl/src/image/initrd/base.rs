@@ -18,11 +18,12 @@ use crate::program::userland::Userland;
 
 const LIST: &str = include_str!("../../../../../initrd/files.list");
 /// What init is compiled from.
-pub const SOURCES: [(&str, &str); 8] = [
+pub const SOURCES: [(&str, &str); 9] = [
     ("report.c", include_str!("../../../../../initrd/report.c")),
     ("init.c", include_str!("../../../../../initrd/init.c")),
     ("output.c", include_str!("../../../../../initrd/output.c")),
     ("core.c", include_str!("../../../../../initrd/core.c")),
+    ("exec.c", include_str!("../../../../../initrd/exec.c")),
     ("net.c", include_str!("../../../../../initrd/net.c")),
     ("dhcp.c", include_str!("../../../../../initrd/dhcp.c")),
     ("storage.c", include_str!("../../../../../initrd/storage.c")),

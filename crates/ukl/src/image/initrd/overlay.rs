@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use formats::newc::{self, Entry};
 use serde::{Deserialize, Serialize};
@@ -120,7 +119,7 @@ pub(super) fn archive(shell: &Shell, image: &ImageDir, startup: &Startup) -> Res
         entries.push(Entry::file(TWIN, 0o755, workdir::read(&image.twin())?));
     }
     if startup.busybox {
-        entries.extend(busybox(shell)?);
+        entries.extend(applets(shell)?);
     }
     Ok(newc::write(&entries)?)
 }
@@ -162,16 +161,24 @@ pub fn command_strings(startup: &Startup) -> Vec<String> {
     strings
 }
 
-/// The host's static busybox and a link for each of its applets.
-fn busybox(shell: &Shell) -> Result<Vec<Entry>> {
-    let host = Path::new("/bin/busybox");
+/// Where this machine has it.
+const BUSYBOX: &str = "/bin/busybox";
+
+/// The host's static busybox. Error (class `Host`): there is none, or it is not static.
+pub fn busybox() -> Result<Vec<u8>> {
     let missing = |text: &str| fail(Class::Host, text).hint("sudo apt-get install busybox-static");
-    let bytes = fs::read(host).map_err(|_| missing("no `/bin/busybox` for the guest's shell"))?;
+    let bytes = fs::read(BUSYBOX).map_err(|_| missing("no `/bin/busybox` for the guest's shell"))?;
     let elf = goblin::elf::Elf::parse(&bytes).map_err(|_| missing("`/bin/busybox` is not an ELF program"))?;
     if elf.interpreter.is_some() {
         return Err(missing("`/bin/busybox` needs shared libraries, which the guest does not have").into());
     }
-    let list = shell.check(&Cmd::new(host).arg("--list").probe(), Class::Host)?.stdout;
+    Ok(bytes)
+}
+
+/// The host's static busybox and a link for each of its applets.
+fn applets(shell: &Shell) -> Result<Vec<Entry>> {
+    let bytes = busybox()?;
+    let list = shell.check(&Cmd::new(BUSYBOX).arg("--list").probe(), Class::Host)?.stdout;
     let applets = String::from_utf8_lossy(&list).into_owned();
     let names = applets.lines().filter(|name| !name.is_empty() && *name != "busybox" && !name.contains('/'));
     let mut entries: Vec<Entry> = names.map(|name| Entry::symlink(format!("/bin/{name}"), "busybox")).collect();

@@ -1,0 +1,51 @@
+//! `exec`, `shell` and `cp`: programs and files beside the first program of a guest that runs.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::echo::{echo, free_port, run};
+use crate::world::{done, World};
+
+#[test]
+fn further_programs_run_in_a_guest_and_end_as_they_like() {
+    let world = World::booting();
+    let port = free_port();
+    run(&world, &["-d", "-p", &format!("{port}:5555")]).ends(0, &[]);
+    let exec = |words: &[&str]| world.ukl(&[&["exec", "echo"], words].concat());
+    // The image has nothing but its program: busybox is sent along, once.
+    assert_eq!(exec(&["--", "echo", "two words", ""]).ends(0, &[]).out, "two words \n");
+    assert_eq!(exec(&["--", "/run/busybox", "head", "-c", "5", "/proc/1/comm"]).ends(0, &[]).out, "init\n");
+    let both = exec(&["sh", "-c", "echo out; echo err >&2; exit 3"]);
+    assert_eq!((both.ends(3, &[]).out.as_str(), both.err.as_str()), ("out\n", "err\n"));
+    exec(&["sh", "-c", "kill -9 $$"]).fails(137, &[]);
+    exec(&["--", "no-such-program"]).fails(127, &[]);
+    exec(&["--", "/no/such"]).fails(2, &["the guest has no program `/no/such`"]);
+    let json = world.ukl(&["--json", "exec", "echo", "--", "echo", "kept"]).json();
+    assert_eq!((&json["result"]["stdout"], &json["exit_code"]), (&"kept\n".into(), &0.into()), "{json}");
+    // A mebibyte in and out again, while another waits.
+    let mut waiting = world.command(&["exec", "-i", "echo", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut copy = world.command(&["exec", "-i", "echo", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
+    let bytes: Vec<u8> = (0..1 << 20).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let (mut to, sent) = (copy.stdin.take().unwrap(), bytes.clone());
+    let sender = std::thread::spawn(move || to.write_all(&sent).unwrap());
+    let came = copy.wait_with_output().unwrap();
+    sender.join().unwrap();
+    assert!(came.status.success() && came.stdout == bytes, "{} bytes came back", came.stdout.len());
+    waiting.stdin.as_mut().unwrap().write_all(b"late").unwrap();
+    drop(waiting.stdin.take());
+    assert_eq!(done(waiting.wait_with_output().unwrap()).ends(0, &[]).out, "late");
+    // What it leaves behind ends with it, and the first program knows nothing of all this.
+    exec(&["sh", "-c", "sleep 1000 & setsid sleep 1001 & true"]).ends(0, &[]);
+    assert_eq!(exec(&["sh", "-c", "ps | grep -c 'sleep 10[0]'"]).out, "0\n");
+    assert_eq!(echo(&format!("127.0.0.1:{port}"), "still").unwrap(), "still");
+    let mut shell = world.command(&["shell"]).stdin(Stdio::piped()).spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(b"cd /proc\npwd\nexit 4\n").unwrap();
+    assert_eq!(done(shell.wait_with_output().unwrap()).ends(4, &[]).out, "/proc\n");
+    // With the guest ends what runs in it.
+    let left = world.command(&["exec", "echo", "--", "sleep", "1000"]).spawn().unwrap();
+    assert_eq!(exec(&["sh", "-c", "until ps | grep -q '[s]leep 1000'; do sleep 0.1; done"]).code, Some(0));
+    world.ukl(&["stop", "echo"]).ends(0, &["`echo` has ended: exited 7"]);
+    done(left.wait_with_output().unwrap()).fails(123, &["the guest ended"]);
+    world.ukl(&["exec", "echo", "--", "true"]).fails(2, &["the guest `echo` does not run (exited 7)"]);
+    world.nothing_is_left();
+}
