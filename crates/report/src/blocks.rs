@@ -9,6 +9,8 @@ use crate::Files;
 
 /// Servers that are measured.
 pub const SERVERS: [&str; 4] = ["redis", "memcached", "nginx", "tcp_server"];
+/// The column of app mode with the other C library.
+pub const GLIBC: &str = "app mode, glibc";
 /// Public suites: name, title, where the results are.
 const SUITES: [(&str, &str); 2] = [("posix", "Open POSIX Test Suite 1.5.2"), ("uring", "liburing 2.3")];
 
@@ -66,21 +68,31 @@ fn count(files: &Files) -> Result<String> {
     Ok(comparison(&all.context("no servers")?, "instructions/request", Some(4)))
 }
 
-/// What people run today beside ours: medians, divided by the first column's.
+/// What people run today beside ours, and app mode with glibc, from a recording of its own.
+pub fn compared(files: &Files, server: &str) -> Result<Recording> {
+    let mut recording = Recording::read(files, &format!("against-{server}"))?;
+    let glibc = Recording::read(files, &format!("count-{server}-glibc"))?;
+    recording.columns.push(GLIBC.to_owned());
+    for row in &mut recording.rows {
+        row.values.push(glibc.row(&row.name)?.values.first().context("a row without values")?.clone());
+    }
+    Ok(recording)
+}
+
+/// Every setup's medians, divided by the first's.
 fn against(files: &Files, wanted: impl Fn(&str) -> bool) -> Result<String> {
-    let mut head = vec!["instructions/request".to_owned()];
-    head.extend(SETUPS.map(|(_, column)| column.to_owned()));
-    let mut rows = vec![head];
+    let columns: Vec<&str> = SETUPS.iter().map(|(_, column)| *column).chain([GLIBC]).collect();
+    let mut rows = vec![["instructions/request"].iter().chain(&columns).map(|&word| word.to_owned()).collect()];
     for server in SERVERS {
-        let recording = Recording::read(files, &format!("against-{server}"))?;
+        let recording = compared(files, server)?;
         for row in recording.rows.iter().filter(|row| wanted(&row.name)) {
             let medians: Vec<f64> = row.values.iter().map(|values| values.summary().median).collect();
-            let cell = |(_, column): &(&str, &str)| {
+            let cell = |column: &&str| {
                 let at = recording.columns.iter().position(|name| name == column);
                 let median = at.and_then(|at| medians.get(at));
                 median.map_or(String::new(), |median| format!("{} ({:.2})", number(*median, 0), median / medians[0]))
             };
-            rows.push([format!("{server}: {}", row.name)].into_iter().chain(SETUPS.iter().map(cell)).collect());
+            rows.push([format!("{server}: {}", row.name)].into_iter().chain(columns.iter().map(cell)).collect());
         }
     }
     Ok(table(&rows))

@@ -2,7 +2,7 @@
 
 use anyhow::{bail, Context, Result};
 
-use crate::blocks::SERVERS;
+use crate::blocks::{compared, GLIBC, SERVERS};
 use crate::drawing::{Anchor, Drawing};
 use crate::markdown::number;
 use crate::record::{Recording, Row};
@@ -169,15 +169,16 @@ fn count(files: &Files) -> Result<Drawing> {
 
 /// What people run today and what each difference buys: instructions per request, divided by Debian's median.
 fn against(files: &Files) -> Result<Drawing> {
-    const SHOWN: [(&str, &str, &str); 4] = [
+    const SHOWN: [(&str, &str, &str); 5] = [
         ("Debian, `mitigations=off`", "Debian, mitigations=off", "debian"),
         ("our kernel, Debian's program", "our kernel, Debian's program", "kernel"),
         ("twin", "twin in ring 3", "twin"),
         ("app mode", "app mode", "app"),
+        (GLIBC, "app mode with glibc", "glibc"),
     ];
     let mut rows = Vec::new();
     for server in SERVERS {
-        let recording = Recording::read(files, &format!("against-{server}"))?;
+        let recording = compared(files, server)?;
         for row in recording.rows.iter().filter(|row| row.name.starts_with("1 connection,")) {
             let base = row.values.first().with_context(|| format!("{server}: nothing was measured"))?.summary().median;
             let bars = SHOWN.iter().filter_map(|(column, _, class)| {
@@ -187,23 +188,23 @@ fn against(files: &Files) -> Result<Drawing> {
             rows.push((format!("{server}, {}", row.name.replace("1 connection, ", "")), bars.collect::<Vec<_>>()));
         }
     }
-    let height = 62.0 + 30.0 * rows.len() as f64 + 58.0;
+    let height = 86.0 + 30.0 * rows.len() as f64 + 58.0;
     let title = "Instructions for each request, divided by those of Debian's kernel with Debian's package";
     let mut d = Drawing::new(WIDTH, height, title);
     let axis = Axis::around(rows.iter().flat_map(|(_, bars)| bars).map(|(_, bar)| bar.median).chain([1.0]));
     axis.draw(
         &mut d,
-        (50.0, height - 58.0),
+        (74.0, height - 58.0),
         "instructions per request; Debian's kernel and package are 1: less is better",
     );
     for (i, (_, label, class)) in SHOWN.iter().enumerate() {
-        let x = 16.0 + [0.0, 182.0, 390.0, 510.0][i];
-        d.dot(class, (x, 24.0), 5.0);
-        d.text("small", Anchor::Start, (x + 12.0, 28.0), label);
+        let (x, y) = (16.0 + 220.0 * (i % 3) as f64, 24.0 + 24.0 * (i / 3) as f64);
+        d.dot(class, (x, y), 5.0);
+        d.text("small", Anchor::Start, (x + 12.0, y + 4.0), label);
     }
-    d.text("small soft", Anchor::End, (WIDTH - 12.0, 50.0), "app mode");
+    d.text("small soft", Anchor::End, (WIDTH - 12.0, 52.0), "with glibc");
     for (i, (name, bars)) in rows.iter().enumerate() {
-        let y = 68.0 + 30.0 * i as f64;
+        let y = 92.0 + 30.0 * i as f64;
         d.text("small strong", Anchor::End, (AREA.0 - 24.0, y + 4.0), name);
         for (class, bar) in bars {
             spread(&mut d, &axis, class, y, bar);

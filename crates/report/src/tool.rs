@@ -32,6 +32,7 @@ pub fn recording(json: &str, circumstances: Circumstances) -> Result<Recording> 
     let result = result(json)?;
     let name = |key: &str| result.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let rounds = result.get("rounds").and_then(Value::as_u64).unwrap_or_default();
+    let libc = result.get("libc").and_then(Value::as_str).map(|libc| format!(" --libc {libc}")).unwrap_or_default();
     let mut note = None;
     let (what, command, columns, rows) = if let Some(measures) = result.get("measures") {
         let rows = list(measures)?.iter().map(measure).collect::<Result<_>>()?;
@@ -44,7 +45,7 @@ pub fn recording(json: &str, circumstances: Circumstances) -> Result<Recording> 
         ("single operations".into(), "ukl bench calls".into(), both(), rows)
     } else if result.get("connections").is_some() {
         let requests = number(&result, "requests")?;
-        let command = format!("ukl bench serve {} --rounds {rounds} --requests {requests}", name("server"));
+        let command = format!("ukl bench serve {}{libc} --rounds {rounds} --requests {requests}", name("server"));
         (
             format!("{}, {} connections", name("server"), number(&result, "connections")?),
             command,
@@ -52,12 +53,12 @@ pub fn recording(json: &str, circumstances: Circumstances) -> Result<Recording> 
             served(&result)?,
         )
     } else if result.get("setups").is_some() {
-        let command = format!("ukl bench count {} --against debian --rounds {rounds}", name("server"));
+        let command = format!("ukl bench count {}{libc} --against debian --rounds {rounds}", name("server"));
         note = Some(packages(&result, &name("server"))?);
         let (columns, rows) = against(&result)?;
         (name("server"), command, columns, rows)
     } else if result.get("boots").is_some() {
-        let command = format!("ukl bench count {} --rounds {rounds}", name("server"));
+        let command = format!("ukl bench count {}{libc} --rounds {rounds}", name("server"));
         (name("server"), command, both(), counted(&result)?)
     } else {
         bail!("this is not a result of `ukl --json bench`");
@@ -229,11 +230,11 @@ mod tests {
         };
         let boots = [boot("app", 10), boot("twin", 20), boot("app", 12), boot("twin", 24)].join(",");
         let json = format!(
-            r#"{{"ukl": "0", "command": "bench", "exit_code": 0, "result": {{"server": "redis", "rounds": 2,
+            r#"{{"ukl": "0", "command": "bench", "exit_code": 0, "result": {{"server": "redis", "rounds": 2, "libc": "glibc",
             "qemu": {{"app": "qemu -kernel /home/me/vmlinux"}}, "boots": [{boots}]}}}}"#
         );
         let recording = recording(&json, here()).unwrap();
-        assert_eq!(recording.command, "ukl bench count redis --rounds 2");
+        assert_eq!(recording.command, "ukl bench count redis --libc glibc --rounds 2");
         assert_eq!(recording.rows[0].name, "8 connections, 1 deep");
         assert_eq!(recording.rows[0].values, [Values::Samples(vec![10.0, 12.0]), Values::Samples(vec![20.0, 24.0])]);
         assert!(!recording.text().unwrap().contains("/home"));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{json, Value};
 
 use super::answer::Answer;
 use super::images;
@@ -171,6 +171,7 @@ fn count(env: &Env, args: &CountArgs) -> Result<Answer> {
     let (mut manifest, dir) = example(args.server, args.libc, &args.out)?;
     manifest.malloc = args.malloc.unwrap_or(manifest.malloc);
     bench::equip(env, &mut manifest, &dir, args.server)?;
+    let libc = manifest.libc;
     let packages = args.against.map(|Against::Debian| bench::fetch(env, &mut manifest, args.server)).transpose()?;
     let image = images::from_manifest(env, &manifest, &dir)?.0;
     let options = CountOptions {
@@ -183,10 +184,16 @@ fn count(env: &Env, args: &CountArgs) -> Result<Answer> {
     term::say(&format!("counting the instructions of {}", args.server.name()));
     if let Some(packages) = packages {
         let result = bench::against(env, &image, packages, &options)?;
-        return Ok(Answer::new(result.table(), serde_json::to_value(&result)?));
+        return Ok(Answer::new(result.table(), of_libc(serde_json::to_value(&result)?, libc)));
     }
     let result = bench::count(env, &image, &options)?;
-    Ok(Answer::new(result.table(), serde_json::to_value(&result)?))
+    Ok(Answer::new(result.table(), of_libc(serde_json::to_value(&result)?, libc)))
+}
+
+/// What was measured, with the C library that the server was linked with.
+fn of_libc(mut result: Value, libc: Libc) -> Value {
+    result["libc"] = json!(libc.name());
+    result
 }
 
 /// Builds the example and measures it.
@@ -203,5 +210,5 @@ fn serve(env: &Env, args: &ServeArgs) -> Result<Answer> {
     };
     term::say(&format!("measuring {}: what else runs on this machine is measured as well", args.server.name()));
     let result = bench::serve(&image, &dir.stage("bench"), &options)?;
-    Ok(Answer::new(result.table(), serde_json::to_value(&result)?))
+    Ok(Answer::new(result.table(), of_libc(serde_json::to_value(&result)?, manifest.libc)))
 }
