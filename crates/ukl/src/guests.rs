@@ -20,6 +20,7 @@ use crate::base::workdir::{self, GuestDir, Guests, ImageDir};
 use crate::boot::Outcome;
 use crate::image::folder::{self, Image};
 use crate::machine::{Connection, Request};
+use crate::manifest::Port;
 
 use process::Process;
 
@@ -149,8 +150,8 @@ pub struct Guest {
     pub state: State,
     /// The image's folder.
     pub image: std::path::PathBuf,
-    /// Forwarded TCP ports: (host, guest).
-    pub ports: Vec<(u16, u16)>,
+    /// Forwarded ports.
+    pub ports: Vec<Port>,
     /// Its own address in a tap's or bridge's network.
     pub address: Option<String>,
     /// When it was started, in seconds since 1970.
@@ -286,8 +287,13 @@ mod tests {
     fn guest(dir: &GuestDir, process: Option<Process>, control: &str) -> Record {
         let request = Request::new(What::Program(None));
         let image = dir.root().join("image");
-        let connection =
-            Some(Connection { net: Net::User, ip: None, ports: vec![(8080, 80)], queues: 1, ready_port: None });
+        let connection = Some(Connection {
+            net: Net::User,
+            ip: None,
+            ports: vec![Port::tcp(8080, 80)],
+            queues: 1,
+            ready_port: None,
+        });
         let record = Record {
             format: FORMAT,
             image,
@@ -321,7 +327,7 @@ mod tests {
         }
         let found = read("x", &dir).unwrap().unwrap();
         assert!(found.pid == Some(std::process::id()) && found.uptime.unwrap().as_secs() >= 5, "{found:?}");
-        assert_eq!((found.ports, found.address), (vec![(8080, 80)], None));
+        assert_eq!((found.ports, found.address), (vec![Port::tcp(8080, 80)], None));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod raw;
 mod fields;
 pub mod storage;
 mod net;
+mod port;
 mod check;
 mod load;
 pub mod edit;
@@ -14,9 +15,10 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-pub use fields::{kernel_source, memory_mib, name, port};
+pub use fields::{kernel_source, memory_mib, name};
 pub use load::{from_files, from_folder, from_program, load, set_libc};
 pub use net::{ip, net, Address, Ip, Net, Network, QUEUES_MAX};
+pub use port::{beside, port, Port, Protocol};
 pub use raw::schema;
 pub use storage::{Disk, Share, Storage};
 
@@ -117,8 +119,8 @@ pub struct MachineSettings {
     pub memory_mib: u32,
     /// Number of virtual CPUs.
     pub cpus: u32,
-    /// Forwarded TCP ports: (host, guest).
-    pub ports: Vec<(u16, u16)>,
+    /// Forwarded ports.
+    pub ports: Vec<Port>,
     /// The network card.
     pub network: Network,
 }

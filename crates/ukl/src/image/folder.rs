@@ -12,7 +12,7 @@ use crate::image::initrd::{self, Initrd};
 use crate::kernel::config::Configured;
 use crate::kernel::patch::PatchedSource;
 use crate::kernel::vmlinux::Kernel;
-use crate::manifest::{Manifest, Network, Storage};
+use crate::manifest::{Manifest, Network, Port, Storage};
 use crate::program::archive::AppArchive;
 use crate::program::toolchain::Toolchain;
 
@@ -44,8 +44,8 @@ pub struct Info {
     pub memory_mib: u32,
     /// Number of virtual CPUs.
     pub cpus: u32,
-    /// Forwarded TCP ports: (host, guest).
-    pub ports: Vec<(u16, u16)>,
+    /// Forwarded ports.
+    pub ports: Vec<Port>,
     /// The network card.
     #[serde(default)]
     pub network: Network,
@@ -222,7 +222,7 @@ mod tests {
             env: BTreeMap::new(),
             memory_mib: 128,
             cpus: 1,
-            ports: vec![(8080, 80)],
+            ports: vec![Port::tcp(8080, 80)],
             network: Network::default(),
             ready: None,
             storage: Storage { shares: vec![storage::share_option("/a:/b").unwrap()], ..Storage::default() },

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::error::{fail, Class, Result};
 use crate::image::folder::Info;
-use crate::manifest::{Ip, Net};
+use crate::manifest::{self, Ip, Net, Port, Protocol};
 
 use super::kind::MachineKind;
 use super::request::Request;
@@ -22,11 +22,11 @@ pub struct Connection {
     pub net: Net,
     /// Its address.
     pub ip: Option<Ip>,
-    /// Forwarded TCP ports: (host, guest).
-    pub ports: Vec<(u16, u16)>,
+    /// Forwarded ports.
+    pub ports: Vec<Port>,
     /// Pairs of queues of its card.
     pub queues: u32,
-    /// The guest's port that tells that the program is ready: the manifest's, else the first that is forwarded.
+    /// The guest's TCP port that tells that the program is ready: the manifest's, else the first that is forwarded.
     pub ready_port: Option<u16>,
 }
 
@@ -57,11 +57,13 @@ impl Connection {
         let usual = if ports.is_empty() { Net::None } else { Net::User };
         let net = ours.net.clone().or(theirs.net.clone()).unwrap_or(usual);
         let is_outside = is_outside(&net);
+        // Nobody can see from outside whether a program waits for datagrams.
+        let first = ports.iter().find(|port| port.protocol == Protocol::Tcp);
         Connection {
             // What the image says of an address or of queues is about the network that it names.
             ip: ours.ip.clone().or(theirs.ip.clone().filter(|_| is_outside)),
             queues: ours.queues.or(theirs.queues.filter(|_| is_outside)).unwrap_or(1),
-            ready_port: info.ready.or(ports.first().map(|(_, guest)| *guest)),
+            ready_port: info.ready.or(first.map(|port| port.guest)),
             net,
             ports: ports.clone(),
         }
@@ -82,6 +84,11 @@ impl Connection {
             let hint =
                 "`-p` goes with `--net user`; in a tap's or bridge's network the guest has an address of its own";
             return refuse(format!("the network `{net}` forwards no ports"), hint);
+        }
+        for (i, port) in self.ports.iter().enumerate() {
+            if let Err(text) = manifest::beside(&self.ports[..i], port) {
+                return refuse(text, "each port of this machine leads to one port of the guest");
+            }
         }
         if !has_init && request.network.ip.is_some() {
             let text = "a program that is process 1 must set its address itself";
@@ -130,16 +137,16 @@ impl Connection {
         match (&self.net, &self.ip) {
             (Net::None, _) => None,
             (Net::User, _) => {
-                let (host, _) = self.ports.iter().find(|(_, guest)| *guest == port)?;
-                Some(Endpoint::At(format!("127.0.0.1:{host}")))
+                let place = self.ports.iter().find_map(|forwarded| forwarded.reaches(port))?;
+                Some(Endpoint::At(place))
             }
             (_, Some(Ip::Static(address))) => Some(Endpoint::At(format!("{}:{port}", address.address))),
             _ => Some(Endpoint::Leased(port)),
         }
     }
 
-    /// Forwarded TCP ports, (host, guest), and the guest's own address in a tap's or bridge's network.
-    pub fn reach(&self) -> (Vec<(u16, u16)>, Option<String>) {
+    /// Forwarded ports, and the guest's own address in a tap's or bridge's network.
+    pub fn reach(&self) -> (Vec<Port>, Option<String>) {
         match (&self.net, &self.ip) {
             (Net::User, _) => (self.ports.clone(), None),
             (_, Some(Ip::Static(address))) => (Vec::new(), Some(address.address.to_string())),

@@ -243,14 +243,15 @@ mod tests {
     #[test]
     fn q35_under_kvm_with_a_port() {
         let mut machine = machine(MachineKind::Q35, Engine::Kvm);
-        machine.card = Some(Card { backend: Backend::User(vec![(8080, 80), (2222, 22)]), queues: 1, mac: None });
+        let ports = ["8080:80", "0.0.0.0:53-54:5-6/udp"].map(|text| port(text).unwrap()).to_vec();
+        machine.card = Some(Card { backend: Backend::User(ports), queues: 1, mac: None });
         machine.cpus = 2;
         let line = command(&machine, None).display();
         for words in [
             "-accel kvm -cpu host",
             "-smp 2,sockets=2",
             "-append 'console=ttyS0 loglevel=3 panic=-1 reboot=t rdinit=/UKL'",
-            "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=tcp:127.0.0.1:2222-:22",
+            "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:0.0.0.0:53-:5,hostfwd=udp:0.0.0.0:54-:6",
             "-device virtio-net-pci,netdev=net0,romfile=",
             "-serial chardev:control",
         ] {

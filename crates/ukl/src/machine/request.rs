@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::initrd::Command;
 use crate::manifest::storage::Storage;
-use crate::manifest::Network;
+use crate::manifest::{Network, Port};
 
 use super::kind::MachineKind;
 
@@ -71,8 +71,8 @@ pub struct Request {
     pub memory_mib: Option<u32>,
     /// Number of virtual CPUs.
     pub cpus: Option<u32>,
-    /// Forwarded TCP ports: (host, guest).
-    pub ports: Option<Vec<(u16, u16)>>,
+    /// Forwarded ports.
+    pub ports: Option<Vec<Port>>,
     /// The network, as far as it is to differ from the image's.
     pub network: Network,
     /// Disks and shares beside the image's; one at the same place in the guest stands instead of it.

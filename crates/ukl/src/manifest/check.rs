@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use super::fields;
 use super::net::{self, Network};
+use super::port;
 use super::raw::{
-    RawCommand, RawCommandIn, RawFile, RawKernel, RawLibc, RawMachine, RawMalloc, RawManifest, RawPlatform, RawWords,
+    RawCommand, RawCommandIn, RawFile, RawKernel, RawLibc, RawMachine, RawMalloc, RawManifest, RawPlatform, RawPort,
+    RawWords,
 };
-use super::{BuildCommand, GuestFile, KernelSpec, Libc, MachineSettings, Malloc, Manifest, Platform};
+use super::{BuildCommand, GuestFile, KernelSpec, Libc, MachineSettings, Malloc, Manifest, Platform, Port};
 
 /// The kernel that is used when a manifest names none.
 pub(super) const KERNEL_VERSION: &str = "6.12";
@@ -299,16 +301,22 @@ fn machine(raw: &RawMachine) -> Checked<MachineSettings> {
     if !(1..=CPUS_MAX).contains(&cpus) {
         return bad(&["machine", "cpus"], format!("{cpus} CPUs: a machine has 1 to {CPUS_MAX}"));
     }
-    let mut ports: Vec<(u16, u16)> = Vec::new();
+    Ok(MachineSettings { memory_mib, cpus, ports: ports(raw)?, network: network(raw)? })
+}
+
+fn ports(raw: &RawMachine) -> Checked<Vec<Port>> {
+    let mut ports = Vec::new();
     for (i, text) in raw.ports.iter().enumerate() {
         let here = ["machine", "ports", &i.to_string()];
-        let pair = at(&here, fields::port(text))?;
-        if ports.iter().any(|(host, _)| *host == pair.0) {
-            return bad(&here, format!("host port {} is forwarded twice", pair.0));
-        }
-        ports.push(pair);
+        let next = match text {
+            RawPort::Number(number) => port::port(&number.to_string()),
+            RawPort::Text(text) => port::port(text),
+        };
+        let next = at(&here, next)?;
+        at(&here, port::beside(&ports, &next))?;
+        ports.push(next);
     }
-    Ok(MachineSettings { memory_mib, cpus, ports, network: network(raw)? })
+    Ok(ports)
 }
 
 fn network(raw: &RawMachine) -> Checked<Network> {

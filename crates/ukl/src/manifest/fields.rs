@@ -17,14 +17,6 @@ pub fn memory_mib(text: &str) -> Result<u32, String> {
     fits.ok_or_else(|| format!("`{text}` is not between {MEMORY_MIN_MIB}M and {}G", MEMORY_MAX_MIB / 1024))
 }
 
-/// `8080:80` → (host port, guest port). The error is a lower-case fragment.
-pub fn port(text: &str) -> Result<(u16, u16), String> {
-    let number = |part: &str| part.parse().ok().filter(|&port: &u16| port != 0 && is_number(part));
-    text.split_once(':')
-        .and_then(|(host, guest)| Some((number(host)?, number(guest)?)))
-        .ok_or_else(|| format!("`{text}` is not a port pair: write `host:guest`, such as `8080:80`"))
-}
-
 /// `debian`, a URL with its checksum, or a path below `dir` → where the kernel's source is.
 pub fn kernel_source(text: &str, sha256: Option<&str>, dir: &Path) -> Result<KernelSource, String> {
     let is_url = ["https://", "http://", "file://"].iter().any(|scheme| text.starts_with(scheme));
@@ -167,7 +159,7 @@ pub(super) fn tarball(url: &str, sha256: Option<&str>) -> Result<(String, String
     Ok((url.to_owned(), sha256.to_ascii_lowercase()))
 }
 
-fn is_number(text: &str) -> bool {
+pub fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
@@ -181,14 +173,6 @@ mod tests {
         assert_eq!(good, [Ok(16), Ok(128), Ok(1024), Ok(1 << 20)]);
         for bad in ["", "M", "1.5G", "-1M", "+64M", "15M", "1025G", "99999999999M", "4194304G"] {
             assert!(memory_mib(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn ports() {
-        assert_eq!(port("8080:80"), Ok((8080, 80)));
-        for bad in ["", "80", ":80", "80:", "0:80", "65536:1", "+1:2", "a:b", "1:2:3"] {
-            assert!(port(bad).is_err(), "{bad}");
         }
     }
 

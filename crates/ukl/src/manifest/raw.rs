@@ -291,9 +291,9 @@ pub(super) struct RawMachine {
     /// Number of virtual CPUs. Default: 1.
     #[schemars(range(min = 1, max = 64))]
     pub cpus: Option<u32>,
-    /// TCP ports to forward, as `host:guest`.
+    /// Ports to forward: `[ADDRESS:]HOST:GUEST[/udp]`, or one number for both; each may be a range.
     #[serde(default)]
-    pub ports: Vec<String>,
+    pub ports: Vec<RawPort>,
     /// What the network card is connected to: `user`, `none`, `tap=NAME` or `bridge=NAME`.
     /// Default: `user` when ports are forwarded, else `none`.
     #[schemars(regex(pattern = r"^(user|none|(tap|bridge)=[A-Za-z0-9][A-Za-z0-9._-]{0,14})$"))]
@@ -303,6 +303,17 @@ pub(super) struct RawMachine {
     /// Queues of the network card. Default: 1.
     #[schemars(range(min = 1, max = 8))]
     pub queues: Option<u32>,
+}
+
+/// A port to forward.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a port such as `8080:80`")]
+#[schemars(rename = "Port")]
+pub(super) enum RawPort {
+    /// The same TCP port of this machine and of the guest.
+    Number(u16),
+    /// As `8080:80`, `53:53/udp`, `0.0.0.0:8080:80` or `8000-8003:9000-9003`.
+    Text(String),
 }
 
 /// The JSON schema of `ukl.toml`, as `docs/ukl.schema.json` holds it.

@@ -182,9 +182,9 @@ pub struct BootOptions {
     /// The machine.
     #[command(flatten)]
     pub machine: MachineOptions,
-    /// Forward a TCP port of this machine to the guest
-    #[arg(short, long = "port", alias = "publish", value_name = "HOST:GUEST", value_parser = manifest::port, help_heading = "Boot options")]
-    pub ports: Vec<(u16, u16)>,
+    /// Forward a port of this machine to the guest: 8080:80, 8080, 8000-8003:9000-9003, 0.0.0.0:8080:80, 53:53/udp
+    #[arg(short, long = "port", alias = "publish", value_name = "[ADDRESS:]HOST:GUEST[/udp]", value_parser = manifest::port, help_heading = "Boot options")]
+    pub ports: Vec<manifest::Port>,
     /// What the network card is connected to: user, none, tap=NAME or bridge=NAME
     #[arg(long, value_name = "HOW", value_parser = manifest::net, help_heading = "Boot options")]
     pub net: Option<manifest::Net>,

@@ -7,6 +7,7 @@ use super::answer::Answer;
 use crate::base::error::Result;
 use crate::base::workdir::Guests;
 use crate::guests::{self, Guest};
+use crate::manifest::Port;
 
 /// `ukl ps`.
 #[derive(Debug, Clone, Copy, Args)]
@@ -32,8 +33,7 @@ pub(super) fn ps() -> Result<Answer> {
 }
 
 fn row(guest: &Guest) -> [String; 5] {
-    let mut places: Vec<String> =
-        guest.ports.iter().map(|(host, inside)| format!("127.0.0.1:{host}->{inside}")).collect();
+    let mut places: Vec<String> = guest.ports.iter().map(Port::arrow).collect();
     places.extend(guest.address.clone());
     let time = guest.uptime.map_or("-".into(), |time| human_time(time.as_secs()));
     [guest.name.clone(), guest.state.to_string(), time, places.join(" "), guest.image.display().to_string()]

@@ -1,14 +1,14 @@
 //! The network card: what this machine has to give for it, and QEMU's words for it.
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{fail, Class, Result};
 use crate::base::quote;
 use crate::base::run::Shell;
 use crate::base::workdir::{self, RunDir};
-use crate::manifest::{Ip, Net};
+use crate::manifest::{Ip, Net, Port, Protocol};
 
 use super::link::{self, Attached};
 use super::Connection;
@@ -28,8 +28,8 @@ pub struct Card {
 /// What a card is connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Backend {
-    /// QEMU's own network with forwarded TCP ports: (host, guest).
-    User(Vec<(u16, u16)>),
+    /// QEMU's own network with forwarded ports.
+    User(Vec<Port>),
     /// A tap device. Without a name, QEMU makes one that ends with it; a script readies it.
     Tap {
         /// The device.
@@ -45,10 +45,7 @@ impl Card {
     /// QEMU's options.
     pub(crate) fn args(&self, kind: MachineKind) -> Vec<String> {
         let mut backend = match &self.backend {
-            Backend::User(ports) => {
-                let forward = |(host, guest): &(u16, u16)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
-                format!("user,id=net0{}", ports.iter().map(forward).collect::<String>())
-            }
+            Backend::User(ports) => format!("user,id=net0{}", ports.iter().map(forward).collect::<String>()),
             Backend::Tap { name, script } => {
                 let name = name.as_ref().map_or(String::new(), |name| format!(",ifname={name}"));
                 let script = script.as_ref().map(|script| quote::qemu(script));
@@ -100,7 +97,7 @@ pub(in crate::machine) fn card(
         Net::None => return Ok((None, None)),
         Net::User => {
             if !shell.dry_run {
-                ports.iter().try_for_each(|(host, _)| free(*host))?;
+                ports.iter().try_for_each(free)?;
             }
             return Ok((Some(Card { backend: Backend::User(ports.clone()), queues: 1, mac: None }), None));
         }
@@ -117,15 +114,45 @@ pub(in crate::machine) fn card(
     Ok((Some(Card { backend, queues: *queues, mac: Some(mac(files.root(), ip.as_ref())) }), script))
 }
 
-/// Whether a port of this machine can be forwarded.
-fn free(port: u16) -> Result<()> {
-    let Err(error) = TcpListener::bind(("127.0.0.1", port)) else { return Ok(()) };
+/// QEMU's words for ports that lead to the guest's only address.
+fn forward(port: &Port) -> String {
+    let (address, protocol) = (port.address, words(port.protocol).0);
+    let one = |(host, guest): (u16, u16)| format!(",hostfwd={protocol}:{address}:{host}-:{guest}");
+    port.pairs().map(one).collect()
+}
+
+/// How QEMU and how people call what a port carries.
+fn words(protocol: Protocol) -> (&'static str, &'static str) {
+    match protocol {
+        Protocol::Tcp => ("tcp", "port"),
+        Protocol::Udp => ("udp", "UDP port"),
+    }
+}
+
+/// Fails (class `Host`) for ports of this machine that cannot be forwarded.
+fn free(port: &Port) -> Result<()> {
+    port.pairs().try_for_each(|(host, _)| {
+        let tried = match port.protocol {
+            Protocol::Tcp => TcpListener::bind((port.address, host)).map(drop),
+            Protocol::Udp => UdpSocket::bind((port.address, host)).map(drop),
+        };
+        tried.or_else(|error| taken(port, host, &error))
+    })
+}
+
+fn taken(port: &Port, host: u16, error: &std::io::Error) -> Result<()> {
+    if error.kind() == ErrorKind::AddrNotAvailable {
+        let failure = fail(Class::Host, format!("this machine does not have the address {}", port.address));
+        return Err(failure.hint("`ip addr` lists those that it has; `0.0.0.0` means all of them").into());
+    }
     let (text, hint) = match error.kind() {
         ErrorKind::AddrInUse => ("is taken by another program".to_owned(), "`ukl ps` shows our own; `-p OTHER:GUEST`"),
         ErrorKind::PermissionDenied => ("is for root only".to_owned(), "take one above 1023: `-p OTHER:GUEST`"),
         _ => (format!("cannot be forwarded: {error}"), "`-p OTHER:GUEST`"),
     };
-    Err(fail(Class::Host, format!("port {port} of this machine {text}")).hint(hint).into())
+    let at = if port.address == Ipv4Addr::LOCALHOST { String::new() } else { format!(" at {}", port.address) };
+    let failure = fail(Class::Host, format!("{} {host} of this machine{at} {text}", words(port.protocol).1));
+    Err(failure.hint(hint).into())
 }
 
 /// A hardware address that stays the same for the same guest and differs from its neighbours'.
@@ -170,13 +197,38 @@ mod tests {
         assert!(one.starts_with("52:54:00:") && one.len() == 17, "{one}");
     }
 
+    fn refused(port: &Port) -> String {
+        crate::base::error::render(&free(port).unwrap_err()).0
+    }
+
     #[test]
     fn a_port_that_is_taken_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = taken.local_addr().unwrap().port();
-        let error = crate::base::error::render(&free(port).unwrap_err()).0;
-        assert!(error.contains(&format!("port {port} of this machine is taken")), "{error}");
+        let host = taken.local_addr().unwrap().port();
+        let port = Port::tcp(host, 80);
+        let everywhere = Port { address: Ipv4Addr::UNSPECIFIED, ..port };
+        assert!(refused(&port).contains(&format!("port {host} of this machine is taken")), "{}", refused(&port));
+        assert!(refused(&everywhere).contains(&format!("port {host} of this machine at 0.0.0.0 is taken")));
+        assert!(free(&Port { protocol: Protocol::Udp, ..port }).is_ok());
         drop(taken);
-        assert!(free(port).is_ok());
+        assert!(free(&port).is_ok());
+    }
+
+    #[test]
+    fn datagrams_have_ports_of_their_own() {
+        let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let host = taken.local_addr().unwrap().port();
+        let port = Port { protocol: Protocol::Udp, ..Port::tcp(host, 53) };
+        assert!(refused(&port).contains(&format!("UDP port {host} of this machine is taken")), "{}", refused(&port));
+        // The last of a range counts as the first does.
+        let range = Port { host: host - 2, count: 3, ..port };
+        assert!(refused(&range).contains(" of this machine is taken"));
+    }
+
+    #[test]
+    fn an_address_that_this_machine_lacks_is_named() {
+        // Nobody has it: it is for documentation.
+        let port = Port { address: Ipv4Addr::new(192, 0, 2, 1), ..Port::tcp(8080, 80) };
+        assert!(refused(&port).contains("this machine does not have the address 192.0.2.1"), "{}", refused(&port));
     }
 }

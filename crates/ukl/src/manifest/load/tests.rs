@@ -142,8 +142,15 @@ const BAD: &[(&str, &str)] = &[
     ("[machine]\nmemory = \"8M\"", "ukl.toml:4: `8M` is not between 16M and 1024G"),
     ("[machine]\ncpus = 0", "ukl.toml:4: 0 CPUs: a machine has 1 to 64"),
     ("[machine]\ncpus = -1", "ukl.toml:4: invalid value: integer `-1`, expected u32"),
-    ("[machine]\nports = [\"80\"]", "ukl.toml:4: `80` is not a port pair: write `host:guest`, such as `8080:80`"),
+    (
+        "[machine]\nports = [\"80/sctp\"]",
+        "ukl.toml:4: `80/sctp` is not a port: write `8080:80` (this machine's, the guest's), `8080` for both or ranges \
+         (`8000-8003:9000-9003`); in front an IPv4 address (`0.0.0.0:8080:80`), behind `/udp` (`53:53/udp`)",
+    ),
+    ("[machine]\nports = [70000]", "ukl.toml:4: expected a port such as `8080:80`"),
     ("[machine]\nports = [\"80:80\",\n\"80:81\"]", "ukl.toml:5: host port 80 is forwarded twice"),
+    ("[machine]\nports = [\"53/udp\", 53,\n\"50-60/udp\"]", "ukl.toml:5: host port 53/udp is forwarded twice"),
+    ("[machine]\nports = [\"1-600\"]", "ukl.toml:4: 600 ports are forwarded: a guest has 512 at most"),
     ("[machine]\nnet = \"vde\"", "ukl.toml:4: `vde` is not a network: write `user`, `none`, `tap=NAME` or `bridge=NAME`"),
     ("[machine]\nip = \"10.0.0.0/8\"", "ukl.toml:4: `10.0.0.0/8`: a guest cannot have this address"),
     ("[machine]\nqueues = 9", "ukl.toml:4: 9 queues: a network card has 1 to 8"),
@@ -216,7 +223,7 @@ fn a_full_manifest_is_understood() {
         [machine]
         memory = "1G"
         cpus = 2
-        ports = ["8080:80"]
+        ports = ["8080:80", 22, "0.0.0.0:5000-5003:6000-6003/udp"]
         net = "bridge=virbr0"
         ip = "172.44.0.2/24,gw=172.44.0.1"
         queues = 2
@@ -226,6 +233,7 @@ fn a_full_manifest_is_understood() {
     let strings = |list: &[&str]| list.iter().map(|s| s.to_string()).collect::<Vec<_>>();
     let (net, ip) = ("bridge=virbr0".parse().ok(), "172.44.0.2/24,gw=172.44.0.1".parse().ok());
     let network = Network { net, ip, queues: Some(2) };
+    let ports = ["8080:80", "22", "0.0.0.0:5000-5003:6000-6003/udp"].map(|text| port(text).unwrap()).to_vec();
     let want = Manifest {
         name: "full".into(),
         dir: dir.path().into(),
@@ -250,7 +258,7 @@ fn a_full_manifest_is_understood() {
         storage: Storage::default(),
         trigger: "/UKL".into(),
         kernel: full_kernel(),
-        machine: MachineSettings { memory_mib: 1024, cpus: 2, ports: vec![(8080, 80)], network },
+        machine: MachineSettings { memory_mib: 1024, cpus: 2, ports, network },
     };
     assert_eq!(got, want);
 }

@@ -15,6 +15,7 @@ use crate::base::workdir::{self, Guests};
 use crate::guests::{self, Guest};
 use crate::image::folder::Image;
 use crate::machine::Request;
+use crate::manifest::Port;
 use crate::measure::pair::{self, Mode, BOTH};
 
 /// What to measure of a server.
@@ -177,7 +178,7 @@ impl Bench<'_> {
         let host = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let request = Request {
             memory_mib,
-            ports: Some(vec![(host.port(), guest_port)]),
+            ports: Some(vec![Port::tcp(host.port(), guest_port)]),
             ..Request::new(mode.what(self.options.server.args()))
         };
         let started = guests::start(&self.guests, mode.name(), self.image, &pair::observed(request, limit), false)?;
