@@ -201,6 +201,7 @@ fn machine_word(kind: MachineKind) -> &'static str {
 mod tests {
     use super::super::net::card::Backend;
     use super::*;
+    use crate::manifest::port;
 
     fn machine(kind: MachineKind, engine: Engine) -> Hardware {
         Hardware {

@@ -168,7 +168,9 @@ fn a_run_says_when_the_port_answers() {
     let world = world();
     built(&world);
     tell(&world, "start\nready\nrun 0\nexit 0\n", "");
-    let done = world.ukl(&["run", "a.c", "--accel", "tcg", "-p", "8080:80", "-p", "2222:22"]);
+    // Datagrams show nobody that somebody waits for them.
+    let ports = ["-p", "20053:53/udp", "-p", "8080:80", "-p", "2222:22"];
+    let done = world.ukl(&[&["run", "a.c", "--accel", "tcg"][..], &ports].concat());
     assert!(done.err.starts_with("ready: 127.0.0.1:8080 answers after ") && done.code == Some(0), "{done:?}");
     assert!(log(&world, "qemu.log").contains(" ukl.ready=80 "), "{}", log(&world, "qemu.log"));
     let json = world.ukl(&["run", "a.c", "--accel", "tcg", "--json"]).json();
@@ -211,6 +213,9 @@ fn a_network_that_contradicts_itself_is_refused() {
     refused("--net bridge=b0", &["the network `bridge=b0` needs an address", "--ip dhcp"]);
     refused("--net tap=t0 --ip dhcp -p 80:80", &["the network `tap=t0` forwards no ports"]);
     refused("--net none -p 80:80", &["the network `none` forwards no ports"]);
+    refused("-p 8080:80 -p 8080:81", &["host port 8080 is forwarded twice"]);
+    refused("-p 8000-8010/udp -p 0.0.0.0:8005:1/udp", &["host port 8005/udp is forwarded twice"]);
+    refused("-p 8000-8600", &["601 ports are forwarded: a guest has 512 at most"]);
     refused("--net user --ip 10.0.0.2/24", &["the network `user` has no addresses to choose from"]);
     refused("--pid1 --net tap=t0 --ip dhcp", &["process 1 must set its address itself"]);
     refused("--net user --queues 2", &["the network `user` has no more than one queue"]);
@@ -227,6 +232,26 @@ fn a_port_that_is_taken_is_the_hosts_fault() {
     let port = taken.local_addr().unwrap().port();
     let done = world.ukl(&["run", "a.c", "--accel", "tcg", "-p", &format!("{port}:80")]);
     done.fails(120, &[&format!("port {port} of this machine is taken"), "blame   host"]);
+    let done = world.ukl(&["run", "a.c", "--accel", "tcg", "-p", &format!("192.0.2.1:{port}:80/udp")]);
+    done.fails(120, &["this machine does not have the address 192.0.2.1", "blame   host"]);
+}
+
+#[test]
+fn ports_may_be_ranges_for_datagrams_and_at_an_address() {
+    let world = world();
+    let manifest = "name = \"a\"\nsources = [\"a.c\"]\n[machine]\nports = [8080, \"53/udp\"]\n";
+    world.write("ukl.toml", manifest);
+    let line = |options: &[&str]| {
+        let done = world.ukl(&[&["up", "--accel", "tcg", "--dry-run"][..], options].concat());
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let forwarded = done.out.split(',').filter_map(|word| word.strip_prefix("hostfwd="));
+        let words = forwarded.map(|word| word.split(' ').next().unwrap().to_owned());
+        words.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line(&[]), "tcp:127.0.0.1:8080-:8080 udp:127.0.0.1:53-:53");
+    let options = ["-p", "0.0.0.0:8000-8002:9000-9002", "-p", "8000/udp"];
+    let range = "tcp:0.0.0.0:8000-:9000 tcp:0.0.0.0:8001-:9001 tcp:0.0.0.0:8002-:9002";
+    assert_eq!(line(&options), format!("{range} udp:127.0.0.1:8000-:8000"));
 }
 
 #[test]

@@ -78,7 +78,8 @@ fn usage_errors_end_with_2() {
     world.ukl::<&str>(&[]).fails(2, &["Usage: ukl"]);
     world.ukl(&["biuld"]).fails(2, &["unrecognized subcommand 'biuld'", "'build'"]);
     world.ukl(&["up", "--memory", "12k"]).fails(2, &["`12k` is not a size: write a number of MiB, or one with a unit"]);
-    world.ukl(&["up", "-p", "80"]).fails(2, &["`80` is not a port pair"]);
+    world.ukl(&["up", "-p", "80/sctp"]).fails(2, &["`80/sctp` is not a port: write `8080:80`", "`53:53/udp`"]);
+    world.ukl(&["up", "-p", "80-82:80"]).fails(2, &["leads 3 ports of this machine to 1 of the guest"]);
     world.ukl(&["up", "--cpus", "0"]).fails(2, &["0 is not in 1..=64"]);
     world.ukl(&["up", "--net", "vde"]).fails(2, &["`vde` is not a network: write `user`, `none`, `tap=NAME`"]);
     world.ukl(&["up", "--ip", "10.0.0.2"]).fails(2, &["`10.0.0.2` is not an address: write `dhcp`"]);

@@ -16,7 +16,11 @@ fn a_server_starts_answers_and_is_asked_to_end() {
     // It listens now: a connection is answered at once.
     assert_eq!(echo(&format!("127.0.0.1:{port}"), "to the guest and back").unwrap(), "to the guest and back");
     let guest = world.guest("echo");
-    assert_eq!((&guest["state"], &guest["ports"]), (&"ready".into(), &serde_json::json!([[port, 5555]])), "{guest}");
+    assert_eq!(
+        (&guest["state"], &guest["ports"]),
+        (&"ready".into(), &serde_json::json!([format!("{port}:5555")])),
+        "{guest}"
+    );
     assert_eq!(world.processes().len(), 2, "QEMU and ours: {:?}", world.processes());
     run(&world, &["-d"]).ends(2, &["a guest `echo` runs already (ready)", "--name OTHER"]);
     run(&world, &["-d", "--name", "second", "-p", &format!("{port}:5555")]).ends(120, &["is taken by another program"]);

@@ -1,7 +1,7 @@
 //! The small server of these tests, and clients for it.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::sync::OnceLock;
 
 use ukl::image::folder::Image;
@@ -34,6 +34,18 @@ pub fn connect(address: &str) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address.parse().unwrap(), PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
+}
+
+/// What the server at `address` answers to the datagram `text`. One that gets lost is sent again.
+pub fn echo_datagram(address: &str, text: &[u8]) -> std::io::Result<Vec<u8>> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.connect(address)?;
+    socket.set_read_timeout(Some(PATIENCE / 10))?;
+    let mut answer = vec![0; text.len() + 1];
+    let mut ask = || socket.send(text).and_then(|_| socket.recv(&mut answer));
+    let size = (0..9).find_map(|_| ask().ok()).map_or_else(&mut ask, Ok)?;
+    answer.truncate(size);
+    Ok(answer)
 }
 
 /// What the server at `address` answers to `text`.

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use crate::echo::{connect, echo, run};
+use crate::echo::{connect, echo, echo_datagram, free_port, run};
 use crate::world::{wait, World};
 
 /// A machine in a network of its own.
@@ -143,6 +144,37 @@ fn what_a_server_sent_before_its_end_arrives() {
     });
     assert_eq!(answer.len(), 400_000);
     world.waits_for("echo", "exited 0");
+}
+
+#[test]
+fn datagrams_reach_forwarded_ports_in_both_modes() {
+    let world = World::booting();
+    for mode in [&[][..], &["--twin"]] {
+        let first = free_datagram_ports();
+        let ports = format!("0.0.0.0:{first}-{}:5555-5556/udp", first + 1);
+        // The same number carries connections, too.
+        let both = ["-d", "-p", &ports, "-p", &format!("{first}:5555")];
+        let started = run(&world, &[mode, &both, &["--", "datagrams"]].concat());
+        started.ends(0, &[&format!("ready: 127.0.0.1:{first} answers after ")]);
+        for (port, size) in [(first, 1), (first + 1, 1), (first, 1472), (first + 1, 4000)] {
+            let bytes: Vec<u8> = (0..size).map(|i: usize| (i % 251) as u8).collect();
+            let answer = echo_datagram(&format!("127.0.0.1:{port}"), &bytes).unwrap();
+            assert!(answer == bytes, "{} bytes of {size} at port {port}", answer.len());
+        }
+        let table = world.ukl(&["ps"]).out;
+        let places = format!("0.0.0.0:{first}-{}->5555-5556/udp 127.0.0.1:{first}->5555", first + 1);
+        assert!(table.contains(&places), "{table}");
+        let taken = ["-d", "--name", "second", "-p", &format!("{first}:53/udp")];
+        run(&world, &taken).ends(120, &[&format!("UDP port {first} of this machine is taken")]);
+        world.ukl(&["stop", "echo"]).ends(0, &["`echo` has ended: exited 7"]);
+        world.ukl(&["rm", "echo"]).ends(0, &[]);
+    }
+}
+
+/// The first of two UDP ports of this machine that nobody uses; its TCP port is free, too.
+fn free_datagram_ports() -> u16 {
+    let is_free = |port: u16| [port, port + 1].iter().all(|port| UdpSocket::bind(("0.0.0.0", *port)).is_ok());
+    std::iter::repeat_with(free_port).find(|port| *port < u16::MAX && is_free(*port)).unwrap()
 }
 
 #[test]

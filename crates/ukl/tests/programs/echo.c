@@ -1,5 +1,6 @@
-/* Echoes what it gets on port 5555; what SIGTERM does depends on its argument. */
+/* Echoes what it gets on port 5555, or the datagrams that it gets there and one above; what SIGTERM does depends on its argument. */
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,29 @@ static int gift(int client)
     return write(client, bytes, size) != size;
 }
 
+/* Answers at two ports, whoever asks. */
+static int datagrams(struct sockaddr_in here)
+{
+    struct pollfd places[2];
+    struct sockaddr_in client;
+    char bytes[4096];
+
+    for (int i = 0; i < 2; i++) {
+        here.sin_port = htons(5555 + i);
+        places[i] = (struct pollfd){ socket(AF_INET, SOCK_DGRAM, 0), POLLIN, 0 };
+        if (bind(places[i].fd, (struct sockaddr *)&here, sizeof here))
+            return 2;
+    }
+    while (poll(places, 2, -1) > 0)
+        for (int i = 0; i < 2; i++) {
+            socklen_t size = sizeof client;
+            ssize_t n = places[i].revents ? recvfrom(places[i].fd, bytes, sizeof bytes, 0, (void *)&client, &size) : -1;
+            if (n >= 0)
+                sendto(places[i].fd, bytes, n, 0, (void *)&client, size);
+        }
+    return 4;
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "serve";
@@ -44,6 +68,8 @@ int main(int argc, char **argv)
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     if (bind(listener, (struct sockaddr *)&here, sizeof here) || listen(listener, 16))
         return 2;
+    if (!strcmp(mode, "datagrams"))
+        return datagrams(here);
     for (;;) {
         int client = accept(listener, NULL, NULL);
         if (!strcmp(mode, "gift"))

@@ -86,7 +86,7 @@ fn a_domain_is_one_that_libvirt_knows() {
     let shares =
         "\"shares\": [{\"path\": \"/s\", \"mount\": \"/share\", \"kind\": \"virtiofs\", \"read_only\": false}]";
     let json = json.replace("\"disks\": []", disks).replace("\"shares\": []", shares);
-    let json = json.replace("\"ports\": []", "\"ports\": [[8080, 80]]");
+    let json = json.replace("\"ports\": []", "\"ports\": [\"8080:80\"]");
     fs::remove_file(image.dir.manifest()).unwrap();
     fs::write(image.dir.manifest(), json).unwrap();
     world.ukl(&["pkg", "libvirt", folder, "-o", "hello.xml"]).ends(0, &[]);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::manifest::storage::{Disk, Format, Share, ShareKind, Storage};
 use crate::manifest::{
-    BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, MachineSettings, Malloc, Network, Origin, Platform,
+    port, BuildCommand, GuestFile, KernelSource, KernelSpec, Libc, MachineSettings, Malloc, Network, Origin, Platform,
     Upstream,
 };
 
