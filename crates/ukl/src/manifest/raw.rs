@@ -311,7 +311,7 @@ pub(super) struct RawMachine {
 #[schemars(rename = "Port")]
 pub(super) enum RawPort {
     /// The same TCP port of this machine and of the guest.
-    Number(u16),
+    Number(#[schemars(range(min = 1))] u16),
     /// As `8080:80`, `53:53/udp`, `0.0.0.0:8080:80` or `8000-8003:9000-9003`.
     Text(String),
 }
