@@ -86,9 +86,7 @@ impl Connection {
             return refuse(format!("the network `{net}` forwards no ports"), hint);
         }
         for (i, port) in self.ports.iter().enumerate() {
-            if let Err(text) = manifest::beside(&self.ports[..i], port) {
-                return refuse(text, "each port of this machine leads to one port of the guest");
-            }
+            manifest::beside(&self.ports[..i], port).map_err(|text| fail(Class::Usage, text))?;
         }
         if !has_init && request.network.ip.is_some() {
             let text = "a program that is process 1 must set its address itself";
