@@ -8,6 +8,7 @@ mod monitor;
 mod start;
 mod stop;
 mod session;
+mod copy;
 mod watch;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,6 +24,7 @@ use crate::machine::{Connection, Request};
 
 use process::Process;
 
+pub use copy::{copy_in, copy_out, Copied};
 pub use session::{Input, Job, Said, Session};
 pub use start::{attend, start, Started};
 pub use stop::{remove, signal, stop, switch_off, How};

@@ -23,6 +23,7 @@ mod up;
 mod debug;
 mod logs;
 mod exec;
+mod cp;
 mod stop;
 mod kill;
 mod rm;
@@ -122,6 +123,7 @@ fn dispatch(cli: Cli, shell: Shell) -> Result<Answer> {
         Command::Logs(args) => logs::logs(&args, json),
         Command::Exec(args) => exec::exec(&args, json),
         Command::Shell(args) => exec::shell(&args, json),
+        Command::Cp(args) => cp::cp(&args, dry_run),
         Command::Stop(args) => stop::stop(&args, dry_run),
         Command::Kill(args) => kill::kill(&args, dry_run),
         Command::Rm(args) => rm::rm(&args, dry_run),

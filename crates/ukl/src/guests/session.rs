@@ -21,7 +21,7 @@ use super::{record, stop, Guest, State};
 /// Where init finds the programs that are sent along.
 const BUSYBOX: &str = "/run/busybox";
 /// The longest frame that we send.
-const PIECE: usize = 1 << 14;
+pub(super) const PIECE: usize = 1 << 14;
 /// The ports that are ours have these numbers.
 const PORTS: std::ops::Range<u32> = 3..31;
 /// How long init may take to begin.
@@ -90,20 +90,25 @@ impl Session {
             return Ok(());
         }
         let name = job.argv.first().map(String::as_str).unwrap_or_default();
-        let missing = || fail(Class::Usage, format!("the guest has no program `{name}`"));
         if name.contains('/') {
-            return Err(missing().into());
+            return Err(missing(name).into());
         }
+        self.busybox(job, environment)
+    }
+
+    /// Starts one of busybox's programs, whatever the guest has of that name.
+    pub fn busybox(&mut self, job: &Job, environment: &[String]) -> Result<()> {
+        let name = job.argv.first().map(String::as_str).unwrap_or_default();
         let hint = "`[[files]]` in ukl.toml puts one there; busybox-static of this machine brings the usual ones";
         let argv: Vec<String> = [BUSYBOX.to_owned()].into_iter().chain(job.argv.iter().cloned()).collect();
         if self.run(&argv, job, environment)? {
             return Ok(());
         }
-        let busybox = initrd::busybox().map_err(|_| missing().hint(hint))?;
+        let busybox = initrd::busybox().map_err(|_| missing(name).hint(hint))?;
         self.put(BUSYBOX, 0o755, &busybox)?;
         match self.run(&argv, job, environment)? {
             true => Ok(()),
-            false => Err(missing().hint(hint).into()),
+            false => Err(missing(name).hint(hint).into()),
         }
     }
 
@@ -230,6 +235,10 @@ impl Input {
         }
         Ok(())
     }
+}
+
+fn missing(name: &str) -> crate::base::error::Failure {
+    fail(Class::Usage, format!("the guest has no program `{name}`"))
 }
 
 fn gone() -> crate::base::error::Failure {

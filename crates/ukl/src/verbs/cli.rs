@@ -9,6 +9,7 @@ use super::cache::CacheArgs;
 use super::clean::CleanArgs;
 use super::completions::CompletionsArgs;
 use super::configure::ConfigureArgs;
+use super::cp::CpArgs;
 use super::debug::DebugArgs;
 use super::defconfig::DefconfigArgs;
 use super::doctor::DoctorArgs;
@@ -134,6 +135,8 @@ pub enum Command {
     Exec(ExecArgs),
     /// A shell in a guest in the background
     Shell(ShellArgs),
+    /// Copy files and folders into a guest in the background, or out of it
+    Cp(CpArgs),
     /// The process beside a guest in the background
     #[command(hide = true)]
     Attend(AttendArgs),
@@ -200,7 +203,7 @@ impl From<ColorChoice> for term::Color {
 const GROUPS: [(&str, &[&str]); 7] = [
     ("Begin", &["list", "init", "configure", "set", "unset", "defconfig", "menuconfig"]),
     ("Build", &["build", "script", "env", "cc", "ar", "ld", "prefix", "trigger"]),
-    ("Run", &["run", "up", "ps", "logs", "stop", "kill", "rm", "exec", "shell"]),
+    ("Run", &["run", "up", "ps", "logs", "stop", "kill", "rm", "exec", "shell", "cp"]),
     ("Ship", &["pkg", "push", "pull", "sbom", "sign", "verify"]),
     ("Look", &["debug", "inspect", "explain", "doctor"]),
     ("Measure", &["test", "bench"]),
@@ -208,7 +211,8 @@ const GROUPS: [(&str, &[&str]); 7] = [
 ];
 
 /// Verbs that neither build a kernel nor read the source of one.
-const WITHOUT_KERNEL: [&str; 27] = [
+const WITHOUT_KERNEL: [&str; 28] = [
+    "cp",
     "exec",
     "shell",
     "list",

@@ -4,7 +4,8 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 42] = [
+const COMMANDS: [&str; 43] = [
+    "cp",
     "exec",
     "shell",
     "sbom",
