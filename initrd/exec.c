@@ -52,12 +52,15 @@ static pid_t program = -1;
 static int input_end = -1, output_end = -1, error_end = -1;
 static int terminal;
 
-/* Ends whatever the program left behind, and us. */
+/*
+ * Ends whatever the program left behind, and us: first it learns that nobody
+ * listens any more, so that it can clean up, and then it has to end.
+ */
 static void end_session(void)
 {
 	DIR *proc;
 
-	for (int tries = 0; tries < 100; tries++) {
+	for (int tries = 0; tries < 200; tries++) {
 		struct dirent *entry;
 		int left = 0;
 
@@ -74,12 +77,16 @@ static void end_session(void)
 			text[n > 0 ? n : 0] = 0;
 			rest = strrchr(text, ')');
 			if (rest && sscanf(rest, ") %*c %d", &parent) == 1 && parent == getpid()) {
-				kill(atoi(entry->d_name), SIGKILL);
+				kill(atoi(entry->d_name), tries ? tries < 100 ? 0 : SIGKILL : SIGHUP);
 				left++;
 			}
 		}
 		if (proc)
 			closedir(proc);
+		/* After the signal: whoever cleans up does nothing more with what came so far. */
+		if (input_end >= 0)
+			close(input_end);
+		input_end = -1;
 		if (!left)
 			break;
 		while (waitpid(-1, NULL, WNOHANG) > 0)

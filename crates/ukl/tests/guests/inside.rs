@@ -49,3 +49,41 @@ fn further_programs_run_in_a_guest_and_end_as_they_like() {
     world.ukl(&["exec", "echo", "--", "true"]).fails(2, &["the guest `echo` does not run (exited 7)"]);
     world.nothing_is_left();
 }
+
+#[test]
+fn files_go_into_a_guest_and_out_of_it_whole_or_not_at_all() {
+    let world = World::booting();
+    run(&world, &["-d", "-p", &format!("{}:5555", free_port())]);
+    let dir = world.write("top/sub/b", "below").parent().unwrap().parent().unwrap().to_owned();
+    let bytes: Vec<u8> = (0..1 << 20).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    std::fs::write(dir.join("a"), &bytes).unwrap();
+    let cp = |from: &str, to: &str| world.ukl(&["cp", from, to]);
+    let top = dir.to_str().unwrap();
+    cp(top, "echo:/tmp/").ends(0, &[]);
+    cp(&format!("{top}/a"), ":/tmp/one").ends(0, &[]);
+    let back = dir.parent().unwrap().join("back");
+    cp("echo:/tmp/top", back.to_str().unwrap()).ends(0, &[]);
+    assert_eq!(std::fs::read(back.join("a")).unwrap(), bytes);
+    assert_eq!(std::fs::read(back.join("sub/b")).unwrap(), b"below");
+    cp("echo:/tmp/one", back.to_str().unwrap()).ends(0, &[]);
+    assert_eq!(std::fs::read(back.join("one")).unwrap(), bytes);
+    // A file that is written as it is read.
+    cp("echo:/proc/1/comm", back.to_str().unwrap()).ends(0, &[]);
+    assert_eq!(std::fs::read(back.join("comm")).unwrap(), b"init\n");
+    cp("echo:/no/such", top).fails(2, &["in the guest: no file or folder `/no/such`"]);
+    cp(top, "echo:/no/such/").fails(2, &["in the guest: no folder `/no/such/`"]);
+    cp("/dev/zero", "echo:/tmp/zero").fails(2, &["`/dev/zero` is a device"]);
+    // Who goes away in the middle leaves nothing.
+    let big = dir.join("big");
+    std::fs::File::create(&big).unwrap().set_len(1 << 30).unwrap();
+    let mut away = world.command(&["cp", big.to_str().unwrap(), "echo:/tmp/big"]).spawn().unwrap();
+    let seen = world.ukl(&["exec", "echo", "--", "sh", "-c", "until ls -A /tmp | grep -q ukl-cp; do sleep 0.1; done"]);
+    assert_eq!(seen.code, Some(0), "{seen:?}");
+    away.kill().unwrap();
+    away.wait().unwrap();
+    let gone = "for i in $(seq 100); do ls -A /tmp | grep -q ukl-cp || exit 0; sleep 0.1; done; exit 1";
+    world.ukl(&["exec", "echo", "--", "sh", "-c", gone]).ends(0, &[]);
+    world.ukl(&["exec", "echo", "--", "sh", "-c", "ls -A /tmp"]).ends(0, &[]).out.contains("big").then(|| panic!());
+    world.ukl(&["stop", "echo"]).ends(0, &[]);
+    world.nothing_is_left();
+}
