@@ -26,7 +26,7 @@ use process::Process;
 
 pub use copy::{copy_in, copy_out, Copied};
 pub use session::{Input, Job, Said, Session};
-pub use start::{attend, start, Started};
+pub use start::{attend, start, start_unless, Started};
 pub use stop::{remove, signal, stop, switch_off, How};
 pub use watch::Qemu;
 

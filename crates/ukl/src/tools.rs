@@ -8,5 +8,6 @@ pub mod doctor;
 pub mod inspect;
 pub mod templates;
 pub mod pins;
+pub mod saved;
 pub mod script;
 pub mod settings;

@@ -20,6 +20,7 @@ mod prefix;
 mod trigger;
 mod run;
 mod up;
+mod watch;
 mod debug;
 mod logs;
 mod exec;
@@ -118,6 +119,7 @@ fn dispatch(cli: Cli, shell: Shell) -> Result<Answer> {
         Command::Trigger(args) => trigger::trigger(&args, dry_run),
         Command::Run(args) => run::run(&env(shell)?, &args, json),
         Command::Up(args) => up::up(&env(shell)?, &args, json),
+        Command::Watch(args) => watch::watch(&env(shell)?, &args, json),
         Command::Debug(args) => debug::debug(&env(shell)?, &args),
         Command::Ps(_) => ps::ps(),
         Command::Logs(args) => logs::logs(&args, json),

@@ -43,6 +43,28 @@ pub struct Started {
 /// An ended guest of that name makes room. Errors: one of that name runs (class `Usage`), the guest
 /// did not come up or ended before it was ready (then its folder stays, for `ukl logs`).
 pub fn start(guests: &Guests, name: &str, image: &Image, request: &Request, remove: bool) -> Result<Started> {
+    bring_up(guests, name, image, request, remove, &|| false)
+}
+
+/// [`start`], which waits no longer for the program to be ready once `given_up` says so; the guest goes on.
+pub fn start_unless(
+    guests: &Guests,
+    name: &str,
+    image: &Image,
+    request: &Request,
+    given_up: &dyn Fn() -> bool,
+) -> Result<Started> {
+    bring_up(guests, name, image, request, false, given_up)
+}
+
+fn bring_up(
+    guests: &Guests,
+    name: &str,
+    image: &Image,
+    request: &Request,
+    remove: bool,
+    given_up: &dyn Fn() -> bool,
+) -> Result<Started> {
     let dir = guests.guest(name);
     let begun = Instant::now();
     let Some(lock) = dir.try_lock()? else {
@@ -52,7 +74,7 @@ pub fn start(guests: &Guests, name: &str, image: &Image, request: &Request, remo
         return Err(taken(name, &format!("runs already ({})", guest.state)).into());
     }
     let result = spawn(&dir, image, request, remove).and_then(|mut child| {
-        let waited = wait(&dir, image, request, &mut child, begun);
+        let waited = wait(&dir, image, request, &mut child, (begun, given_up));
         if waited.is_err() && run::interrupted() {
             end(&dir, &mut child);
         }
@@ -118,7 +140,7 @@ fn wait(
     image: &Image,
     request: &Request,
     child: &mut Child,
-    begun: Instant,
+    (begun, given_up): (Instant, &dyn Fn() -> bool),
 ) -> Result<Option<(Option<String>, f64)>> {
     let has_init = request.what.has_init();
     let port = Connection::of(&image.info, request).ready_port;
@@ -145,6 +167,9 @@ fn wait(
         // Process 1 announces nothing: QEMU's line is written just before it starts.
         let is_up = control.started || !has_init && dir.run().qemu_line().exists();
         if is_up && !waits {
+            return Ok(None);
+        }
+        if is_up && given_up() {
             return Ok(None);
         }
         // Nobody said that the program listens at the port that is forwarded.

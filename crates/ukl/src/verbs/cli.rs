@@ -40,6 +40,7 @@ use super::trigger::TriggerArgs;
 use super::up::UpArgs;
 use super::update::UpdateArgs;
 use super::verify::VerifyArgs;
+use super::watch::WatchArgs;
 use crate::base::term;
 
 const EXIT_CODES: &str = "\
@@ -121,6 +122,8 @@ pub enum Command {
     Run(RunArgs),
     /// Build, then run
     Up(UpArgs),
+    /// Build and start again on each save
+    Watch(WatchArgs),
     /// List the guests that run in the background, and those that ended
     Ps(PsArgs),
     /// Print what a guest in the background prints
@@ -203,7 +206,7 @@ impl From<ColorChoice> for term::Color {
 const GROUPS: [(&str, &[&str]); 7] = [
     ("Begin", &["list", "init", "configure", "set", "unset", "defconfig", "menuconfig"]),
     ("Build", &["build", "script", "env", "cc", "ar", "ld", "prefix", "trigger"]),
-    ("Run", &["run", "up", "ps", "logs", "stop", "kill", "rm", "exec", "shell", "cp"]),
+    ("Run", &["run", "up", "watch", "ps", "logs", "stop", "kill", "rm", "exec", "shell", "cp"]),
     ("Ship", &["pkg", "push", "pull", "sbom", "sign", "verify"]),
     ("Look", &["debug", "inspect", "explain", "doctor"]),
     ("Measure", &["test", "bench"]),

@@ -4,7 +4,8 @@ use std::io::Read;
 
 use crate::world::World;
 
-const COMMANDS: [&str; 43] = [
+const COMMANDS: [&str; 44] = [
+    "watch",
     "cp",
     "exec",
     "shell",
