@@ -10,6 +10,7 @@ mod stop;
 mod session;
 mod copy;
 mod watch;
+mod stats;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,6 +27,7 @@ use process::Process;
 
 pub use copy::{copy_in, copy_out, Copied};
 pub use session::{Input, Job, Said, Session};
+pub use stats::Sample;
 pub use start::{attend, start, start_unless, Started};
 pub use stop::{remove, signal, stop, switch_off, How};
 pub use watch::Qemu;

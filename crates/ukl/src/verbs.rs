@@ -23,6 +23,7 @@ mod up;
 mod watch;
 mod debug;
 mod logs;
+mod stats;
 mod exec;
 mod cp;
 mod stop;
@@ -123,6 +124,7 @@ fn dispatch(cli: Cli, shell: Shell) -> Result<Answer> {
         Command::Debug(args) => debug::debug(&env(shell)?, &args),
         Command::Ps(_) => ps::ps(),
         Command::Logs(args) => logs::logs(&args, json),
+        Command::Stats(args) => stats::stats(&args, json),
         Command::Exec(args) => exec::exec(&args, json),
         Command::Shell(args) => exec::shell(&args, json),
         Command::Cp(args) => cp::cp(&args, dry_run),

@@ -72,6 +72,14 @@ impl Qemu {
         }
     }
 
+    /// What it takes of this machine's memory, in KiB.
+    pub fn resident_kib(&self) -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        kib.ok_or_else(|| anyhow::anyhow!("process {} has ended", self.pid))
+    }
+
     /// The time since its start, to a hundredth of a second.
     pub fn age(&self) -> Result<Duration> {
         Ok(read(libc::CLOCK_BOOTTIME)?.saturating_sub(self.start))
@@ -121,6 +129,7 @@ mod tests {
         let own = Qemu { pid: pid as i32, start: child(&text, parent, "").unwrap() };
         let (cpu, age) = (own.cpu().unwrap(), own.age().unwrap());
         assert!(age < Duration::from_secs(3600), "{age:?}");
+        assert!((1000..1 << 24).contains(&own.resident_kib().unwrap()));
         while own.cpu().unwrap() == cpu {}
         assert!(own.age().unwrap() >= age);
     }

@@ -33,6 +33,7 @@ use super::sbom::SbomArgs;
 use super::script::ScriptArgs;
 use super::set::OptionsArgs;
 use super::sign::SignArgs;
+use super::stats::StatsArgs;
 use super::stop::StopArgs;
 use super::test::TestArgs;
 use super::tool::ToolArgs;
@@ -128,6 +129,8 @@ pub enum Command {
     Ps(PsArgs),
     /// Print what a guest in the background prints
     Logs(LogsArgs),
+    /// Show what guests use: processor and memory
+    Stats(StatsArgs),
     /// Stop guests: SIGTERM to the program, SIGKILL after a while
     Stop(StopArgs),
     /// Send the programs of guests a signal
@@ -206,7 +209,7 @@ impl From<ColorChoice> for term::Color {
 const GROUPS: [(&str, &[&str]); 7] = [
     ("Begin", &["list", "init", "configure", "set", "unset", "defconfig", "menuconfig"]),
     ("Build", &["build", "script", "env", "cc", "ar", "ld", "prefix", "trigger"]),
-    ("Run", &["run", "up", "watch", "ps", "logs", "stop", "kill", "rm", "exec", "shell", "cp"]),
+    ("Run", &["run", "up", "watch", "ps", "logs", "stats", "stop", "kill", "rm", "exec", "shell", "cp"]),
     ("Ship", &["pkg", "push", "pull", "sbom", "sign", "verify"]),
     ("Look", &["debug", "inspect", "explain", "doctor"]),
     ("Measure", &["test", "bench"]),
@@ -214,7 +217,8 @@ const GROUPS: [(&str, &[&str]); 7] = [
 ];
 
 /// Verbs that neither build a kernel nor read the source of one.
-const WITHOUT_KERNEL: [&str; 28] = [
+const WITHOUT_KERNEL: [&str; 29] = [
+    "stats",
     "cp",
     "exec",
     "shell",
