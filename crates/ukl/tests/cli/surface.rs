@@ -91,11 +91,28 @@ fn usage_errors_end_with_2() {
     world.ukl(&["run", "-d", "--name", "../a"]).fails(2, &["`../a` is not a valid name"]);
     world.ukl(&["kill", "-s", "NONE", "a"]).fails(2, &["`NONE` is not a signal", "HUP"]);
     world.ukl(&["kill"]).fails(2, &["NAME"]);
+    world.ukl(&["cp", "a", "b"]).fails(2, &["neither path is in a guest", "NAME:/PATH"]);
+    world.ukl(&["cp", "a:/x", "b:/y"]).fails(2, &["both paths are in a guest"]);
+    world.ukl(&["cp", "a", "web:/x"]).fails(2, &["no guest `web`"]);
+    world.ukl(&["cp", ":/x", "b"]).fails(2, &["no guest runs in the background"]);
+    world.ukl(&["stats", "web"]).fails(2, &["no guest `web`"]);
+    world.ukl(&["stats", "--prometheus", "0", "--json"]).fails(2, &["takes no `--json`"]);
+    world.ukl(&["watch", "--shell"]).fails(2, &["`ukl watch` goes on until Ctrl-C: it takes no `--shell`"]);
+    world.ukl(&["watch", "-d"]).fails(2, &["it takes no `--detach`"]);
+    world.ukl(&["watch", "--json"]).fails(2, &["it takes no `--json`"]);
+    world.ukl(&["watch", "no-such-folder"]).fails(2, &["no-such-folder"]);
     world.ukl(&["up", "--shell", "--twin"]).fails(2, &["cannot be used with"]);
     world.ukl(&["test", "--suite", "posx"]).fails(2, &["posx", "posix"]);
     world.ukl(&["test", "--record", "x"]).fails(2, &["--suite"]);
     world.ukl(&["test", "--suite", "posix", "--full"]).fails(2, &["cannot be used with"]);
     world.ukl(&["up", "--accel", "xen"]).fails(2, &["xen", "kvm"]);
+}
+
+#[test]
+fn without_guests_there_is_nothing_to_measure() {
+    let world = World::new();
+    assert_eq!(world.ukl(&["stats"]).ends(0, &[]).out.lines().count(), 1);
+    assert_eq!(world.ukl(&["stats", "--json"]).json()["result"]["guests"], serde_json::json!([]));
 }
 
 #[test]

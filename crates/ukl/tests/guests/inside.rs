@@ -1,10 +1,11 @@
-//! `exec`, `shell` and `cp`: programs and files beside the first program of a guest that runs.
+//! `exec`, `shell`, `cp` and `stats`: programs and files beside the first program of a guest that runs.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
 
 use crate::echo::{echo, free_port, run};
-use crate::world::{done, World};
+use crate::world::{done, kill, says, World};
 
 #[test]
 fn further_programs_run_in_a_guest_and_end_as_they_like() {
@@ -83,7 +84,37 @@ fn files_go_into_a_guest_and_out_of_it_whole_or_not_at_all() {
     away.wait().unwrap();
     let gone = "for i in $(seq 100); do ls -A /tmp | grep -q ukl-cp || exit 0; sleep 0.1; done; exit 1";
     world.ukl(&["exec", "echo", "--", "sh", "-c", gone]).ends(0, &[]);
-    world.ukl(&["exec", "echo", "--", "sh", "-c", "ls -A /tmp"]).ends(0, &[]).out.contains("big").then(|| panic!());
+    let left = world.ukl(&["exec", "echo", "--", "sh", "-c", "ls -A /tmp | sort"]);
+    assert_eq!(left.ends(0, &[]).out, "one\ntop\n");
     world.ukl(&["stop", "echo"]).ends(0, &[]);
+    world.nothing_is_left();
+}
+
+#[test]
+fn what_a_guest_uses_is_shown_and_served() {
+    let world = World::booting();
+    run(&world, &["-d", "-p", &format!("{}:5555", free_port())]).ends(0, &[]);
+    let json = world.ukl(&["--json", "stats", "--interval", "200ms"]).json();
+    let guest = &json["result"]["guests"][0];
+    let number = |key: &str| guest[key].as_f64().unwrap_or_else(|| panic!("no {key}: {json}"));
+    assert_eq!((&guest["name"], &guest["state"], json["result"]["guests"].as_array().unwrap().len()), (&"echo".into(), &"ready".into(), 1));
+    assert!(number("cpu_s") > 0.0 && number("cpu_percent") >= 0.0 && number("qemu_kib") > 1000.0, "{json}");
+    assert!(number("available_kib") > 1000.0 && number("available_kib") < number("memory_kib"), "{json}");
+    assert!(world.ukl(&["stats", "echo"]).ends(0, &[]).out.contains("\necho  "));
+    let mut server = world.command(&["stats", "--prometheus", "0"]).spawn().unwrap();
+    let mut said = server.stderr.take().unwrap();
+    says(&mut said, "http://");
+    let address = says(&mut said, "/").trim_end_matches('/').to_owned();
+    for _ in 0..2 {
+        let mut client = TcpStream::connect(&address).unwrap();
+        client.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        assert!(text.contains("\nukl_guest_memory_available_bytes{guest=\"echo\"} "), "{text}");
+    }
+    assert!(kill("-INT", &server.id().to_string()));
+    assert_eq!(server.wait().unwrap().code(), Some(130));
+    world.ukl(&["stop", "echo"]).ends(0, &[]);
+    world.ukl(&["stats", "echo"]).fails(2, &["the guest `echo` does not run (exited 7)"]);
     world.nothing_is_left();
 }

@@ -8,5 +8,6 @@ mod echo;
 mod exercises;
 mod inside;
 mod network;
+mod watched;
 #[path = "../world/mod.rs"]
 mod world;
