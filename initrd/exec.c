@@ -60,7 +60,7 @@ static void end_session(void)
 {
 	DIR *proc;
 
-	for (int tries = 0; tries < 200; tries++) {
+	for (int tries = 0; tries < 600; tries++) {
 		struct dirent *entry;
 		int left = 0;
 
@@ -77,7 +77,7 @@ static void end_session(void)
 			text[n > 0 ? n : 0] = 0;
 			rest = strrchr(text, ')');
 			if (rest && sscanf(rest, ") %*c %d", &parent) == 1 && parent == getpid()) {
-				kill(atoi(entry->d_name), tries ? tries < 100 ? 0 : SIGKILL : SIGHUP);
+				kill(atoi(entry->d_name), tries ? tries < 500 ? 0 : SIGKILL : SIGHUP);
 				left++;
 			}
 		}

@@ -27,8 +27,8 @@ use process::Process;
 
 pub use copy::{copy_in, copy_out, Copied};
 pub use session::{Input, Job, Said, Session};
-pub use stats::Sample;
 pub use start::{attend, start, start_unless, Started};
+pub use stats::Sample;
 pub use stop::{remove, signal, stop, switch_off, How};
 pub use watch::Qemu;
 

@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -90,6 +90,9 @@ fn take<S: Says>(said: &mut Output<S>, target: &Path, parent: &Path) -> Result<C
     let beside = tempfile::Builder::new().prefix(BESIDE).tempdir_in(if target.is_dir() { target } else { parent })?;
     let work = beside.path().join(INSIDE);
     let taken = if is_folder { unpack(&mut *said, &work) } else { save(&mut *said, &line, &work) };
+    if let Some(error) = said.broken.take() {
+        return Err(error);
+    }
     // The guest knows better why an archive is too short.
     if taken.is_ok() || said.status.is_some() {
         said.finish()?;
@@ -138,7 +141,10 @@ fn pack(source: &Path, to: impl Write) -> Result<Copied> {
         let entry = entry?;
         anyhow::ensure!(!crate::base::run::interrupted(), "interrupted");
         let path = entry.path();
-        let name = Path::new(INSIDE).join(path.strip_prefix(source)?);
+        let name = match entry.depth() {
+            0 => PathBuf::from(INSIDE),
+            _ => Path::new(INSIDE).join(path.strip_prefix(source)?),
+        };
         // A link that is named itself stands for what it leads to.
         let meta = if entry.depth() == 0 { fs::metadata(path)? } else { fs::symlink_metadata(path)? };
         refuse_special(path, &meta)?;
@@ -214,7 +220,8 @@ fn unpack(from: &mut impl Read, to: &Path) -> Result<Copied> {
             }
             _ => {
                 let name = entry.path()?.display().to_string();
-                let text = format!("`{name}` in the folder is a device or a named pipe: files, folders and links are copied");
+                let text =
+                    format!("`{name}` in the folder is a device or a named pipe: files, folders and links are copied");
                 return Err(fail(Class::Usage, text).into());
             }
         }
@@ -292,17 +299,19 @@ struct Output<'a, S: Says> {
     pending: Vec<u8>,
     errors: Vec<u8>,
     status: Option<u8>,
+    /// Why there is no more, where the guest ended or we were interrupted.
+    broken: Option<anyhow::Error>,
 }
 
 impl<'a, S: Says> Output<'a, S> {
     fn new(from: &'a mut S) -> Self {
-        Output { from, pending: Vec::new(), errors: Vec::new(), status: None }
+        Output { from, pending: Vec::new(), errors: Vec::new(), status: None, broken: None }
     }
 
     /// The first line.
     fn line(&mut self) -> Result<String> {
         let (mut line, mut byte) = (Vec::new(), [0]);
-        while self.read(&mut byte)? == 1 {
+        while self.read(&mut byte).map_err(|error| self.why(error))? == 1 {
             match byte {
                 [b'\n'] => return Ok(String::from_utf8_lossy(&line).into_owned()),
                 [byte] => line.push(byte),
@@ -314,11 +323,15 @@ impl<'a, S: Says> Output<'a, S> {
 
     /// Waits for the end. Error: it failed, with what it said.
     fn finish(&mut self) -> Result<()> {
-        io::copy(self, &mut io::sink())?;
+        io::copy(self, &mut io::sink()).map_err(|error| self.why(error))?;
         match self.status {
             Some(0) => Ok(()),
             status => Err(self.failure(status.unwrap_or(1)).into()),
         }
+    }
+
+    fn why(&mut self, error: io::Error) -> anyhow::Error {
+        self.broken.take().unwrap_or(error.into())
     }
 
     fn failure(&self, status: u8) -> Failure {
@@ -332,10 +345,14 @@ impl<'a, S: Says> Output<'a, S> {
 impl<S: Says> Read for Output<'_, S> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         while self.pending.is_empty() && self.status.is_none() {
-            match self.from.next().map_err(io::Error::other)? {
-                Said::Out(bytes) => self.pending = bytes,
-                Said::Err(bytes) => self.errors.extend(bytes),
-                Said::Ended(status) => self.status = Some(status),
+            match self.from.next() {
+                Ok(Said::Out(bytes)) => self.pending = bytes,
+                Ok(Said::Err(bytes)) => self.errors.extend(bytes),
+                Ok(Said::Ended(status)) => self.status = Some(status),
+                Err(error) => {
+                    self.broken = Some(error);
+                    return Err(io::Error::other("the guest's side broke off"));
+                }
             }
         }
         let n = bytes.len().min(self.pending.len());

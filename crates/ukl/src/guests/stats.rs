@@ -36,7 +36,8 @@ impl Guest {
         let answers = matches!(self.state, State::Running | State::Ready)
             && request.is_some_and(|request| request.what.has_init());
         let image = record.as_ref().and_then(|record| load(record).ok());
-        let memory_mib = request.and_then(|request| request.memory_mib).or(image.as_ref().map(|image| image.info.memory_mib));
+        let memory_mib =
+            request.and_then(|request| request.memory_mib).or(image.as_ref().map(|image| image.info.memory_mib));
         let cpus = request.and_then(|request| request.cpus).or(image.map(|image| image.info.cpus));
         Ok(Sample {
             name: self.name.clone(),

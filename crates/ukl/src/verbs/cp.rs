@@ -91,7 +91,10 @@ mod tests {
     fn a_word_before_a_colon_is_a_guest() {
         let inside = |name: &str, path: &str| End::Inside(name.into(), path.into());
         let of = |word: &str| end(OsStr::new(word));
-        assert_eq!((of("web:/etc/"), of("web:a:b"), of(":/x")), (inside("web", "/etc/"), inside("web", "/a:b"), inside("", "/x")));
+        assert_eq!(
+            (of("web:/etc/"), of("web:a:b"), of(":/x")),
+            (inside("web", "/etc/"), inside("web", "/a:b"), inside("", "/x"))
+        );
         for here in ["a", "/a:b", "./a:b", "a/b:c", "../x:y"] {
             assert_eq!(of(here), End::Here(here.into()));
         }

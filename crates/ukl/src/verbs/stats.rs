@@ -230,7 +230,8 @@ mod tests {
     #[test]
     fn a_row_says_what_is_known() {
         let text = table(&[(sample("web", Some(192 << 10)), 12.34), (sample("p", None), 0.0)]);
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split("  ").filter(|w| !w.is_empty()).map(str::trim).collect()).collect();
+        let lines: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split("  ").filter(|w| !w.is_empty()).map(str::trim).collect()).collect();
         assert_eq!(lines[0], ["NAME", "CPU", "CPU TIME", "MEMORY", "QEMU"]);
         assert_eq!(lines[1], ["web", "12.3 % of 2", "1.5 s", "64.0 MiB of 256.0 MiB", "100.0 MiB"]);
         assert_eq!(lines[2], ["p", "0.0 % of 2", "1.5 s", "? of 256.0 MiB", "100.0 MiB"]);
@@ -241,9 +242,15 @@ mod tests {
     #[test]
     fn prometheus_gets_each_metric_once_with_all_guests() {
         let text = exposition(&[sample("a", Some(1)), sample("b", None)]);
-        assert!(text.contains("# TYPE ukl_guest_cpu_seconds_total counter\nukl_guest_cpu_seconds_total{guest=\"a\"} 1.5\n"), "{text}");
+        assert!(
+            text.contains("# TYPE ukl_guest_cpu_seconds_total counter\nukl_guest_cpu_seconds_total{guest=\"a\"} 1.5\n"),
+            "{text}"
+        );
         assert!(text.contains("ukl_guest_memory_available_bytes{guest=\"a\"} 1024\n"), "{text}");
-        assert!(!text.contains("available_bytes{guest=\"b\"}") && text.contains("memory_bytes{guest=\"b\"} 268435456\n"), "{text}");
+        assert!(
+            !text.contains("available_bytes{guest=\"b\"}") && text.contains("memory_bytes{guest=\"b\"} 268435456\n"),
+            "{text}"
+        );
         assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), METRICS.len());
     }
 
@@ -252,7 +259,10 @@ mod tests {
         let ask = |request: &str| respond(request, Vec::new).0;
         assert_eq!(ask("GET /metrics?x=1 HTTP/1.1\r\n\r\n"), "200 OK");
         assert_eq!(ask("GET /etc HTTP/1.1\r\n\r\n"), "404 Not Found");
-        assert_eq!((ask("POST /metrics HTTP/1.1\r\n\r\n"), ask("\r\n\r\n")), ("405 Method Not Allowed", "405 Method Not Allowed"));
+        assert_eq!(
+            (ask("POST /metrics HTTP/1.1\r\n\r\n"), ask("\r\n\r\n")),
+            ("405 Method Not Allowed", "405 Method Not Allowed")
+        );
     }
 
     #[test]
@@ -269,6 +279,9 @@ mod tests {
         answer(listener.accept().unwrap().0, || vec![sample("a", None)]).unwrap();
         let text = client.join().unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200 OK") && head.contains(&format!("Content-Length: {}", body.len())), "{text}");
+        assert!(
+            head.starts_with("HTTP/1.1 200 OK") && head.contains(&format!("Content-Length: {}", body.len())),
+            "{text}"
+        );
     }
 }

@@ -86,9 +86,12 @@ pub(super) fn watch(env: &Env, args: &WatchArgs, json: bool) -> Result<Answer> {
 
 /// What has no meaning for a guest that comes and goes.
 fn refuse(args: &WatchArgs, json: bool) -> Result<()> {
-    let words = [("--shell", args.boot.shell), ("--detach", args.boot.detach), ("--rm", args.boot.rm), ("--json", json)];
+    let words =
+        [("--shell", args.boot.shell), ("--detach", args.boot.detach), ("--rm", args.boot.rm), ("--json", json)];
     match words.into_iter().find(|(_, is_given)| *is_given) {
-        Some((word, _)) => Err(fail(Class::Usage, format!("`ukl watch` goes on until Ctrl-C: it takes no `{word}`")).into()),
+        Some((word, _)) => {
+            Err(fail(Class::Usage, format!("`ukl watch` goes on until Ctrl-C: it takes no `{word}`")).into())
+        }
         None => Ok(()),
     }
 }

@@ -97,7 +97,10 @@ fn what_a_guest_uses_is_shown_and_served() {
     let json = world.ukl(&["--json", "stats", "--interval", "200ms"]).json();
     let guest = &json["result"]["guests"][0];
     let number = |key: &str| guest[key].as_f64().unwrap_or_else(|| panic!("no {key}: {json}"));
-    assert_eq!((&guest["name"], &guest["state"], json["result"]["guests"].as_array().unwrap().len()), (&"echo".into(), &"ready".into(), 1));
+    assert_eq!(
+        (&guest["name"], &guest["state"], json["result"]["guests"].as_array().unwrap().len()),
+        (&"echo".into(), &"ready".into(), 1)
+    );
     assert!(number("cpu_s") > 0.0 && number("cpu_percent") >= 0.0 && number("qemu_kib") > 1000.0, "{json}");
     assert!(number("available_kib") > 1000.0 && number("available_kib") < number("memory_kib"), "{json}");
     assert!(world.ukl(&["stats", "echo"]).ends(0, &[]).out.contains("\necho  "));

@@ -3,7 +3,6 @@
 use super::*;
 use crate::base::run::{Cmd, Shell};
 use std::collections::VecDeque;
-use std::path::PathBuf;
 
 fn busybox(script: &str, arguments: &[&str], input: Vec<u8>) -> (i32, Vec<u8>, String) {
     let cmd = Cmd::new("/bin/busybox").args(["sh", "-c", script, "sh"]).args(arguments).stdin(input);
@@ -72,9 +71,9 @@ fn sample(dir: &Path) -> PathBuf {
 }
 
 fn is_clean(dir: &Path) {
-    let left = WalkDir::new(dir).into_iter().find(|entry| {
-        entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(BESIDE)
-    });
+    let left = WalkDir::new(dir)
+        .into_iter()
+        .find(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(BESIDE));
     assert!(left.is_none(), "{left:?}");
 }
 
